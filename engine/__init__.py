@@ -1,0 +1,1 @@
+"""The plant: state, partition, time, processes, files, provenance."""

@@ -1,0 +1,1 @@
+"""The doorway: the command line, one module per job."""

@@ -1,0 +1,1 @@
+"""The workbench: pure numerics and physics, arrays in, arrays out."""
