@@ -173,8 +173,8 @@ class World:
         too_long = max(int(send.sum()), int(receive.sum())) * width > _MESSAGE_LIMIT
         if any(self.allgather(too_long)):
             raise MachineError(
-                f"An exchange of {int(max(send.sum(), receive.sum())):,} rows passes the {_MESSAGE_LIMIT:,} elements of one MPI "
-                "message. Use more ranks."
+                f"An exchange of {int(max(send.sum(), receive.sum())):,} rows passes the {_MESSAGE_LIMIT:,} elements of one "
+                "MPI message. Use more ranks."
             )
         out = np.empty((int(receive.sum()), *tail), dtype)
         packed = np.ascontiguousarray(np.concatenate(parts)) if len(parts) else out

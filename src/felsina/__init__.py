@@ -41,7 +41,7 @@ def run(city: str | PathLike[str], out: str | PathLike[str] | None = None, **opt
     return run_city(city, out, **options)
 
 
-def open(run: str | PathLike[str]) -> DataTree:  # noqa: A001 - the name users know from xarray and rasterio
+def open(run: str | PathLike[str]) -> DataTree:
     """Open the products of a run lazily, as an `xarray.DataTree` with dask chunks.
 
     Parameters
