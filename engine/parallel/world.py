@@ -20,6 +20,7 @@ from felsina.engine.errors import FelsinaError, MachineError
 
 T = TypeVar("T")
 Rows = tuple[int, int]
+Window = tuple[slice, ...]
 
 # What each launcher tells its processes about the size of the job.
 _SIZE_VARIABLES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS", "PMIX_SIZE")
@@ -216,13 +217,13 @@ class World:
                 _free(window)
                 return
 
-    def synchronise(self, array: NDArray[Any], written: Iterable[Rows]) -> None:
-        """Make the rows that each rank wrote in a shared array visible to all ranks, on all nodes.
+    def synchronise(self, array: NDArray[Any], written: Iterable[Window]) -> None:
+        """Make the windows that each rank wrote in a shared array visible to all ranks, on all nodes. Collective.
 
         Parameters
         ----------
         array : shared array
-        written : row ranges [start, stop) along the first axis that this rank wrote.
+        written : the windows that this rank wrote, each a tuple of slices; those of different ranks do not overlap.
         """
         if self._comm is None or self._node is None:
             return
@@ -234,16 +235,24 @@ class World:
         if self._leaders is not None:
             leaders = sorted(set(self._node_of))
             if len(leaders) > 1:
-                for rank, rows in enumerate(ranges):
+                for rank, windows in enumerate(ranges):
                     root = leaders.index(self._node_of[rank])
-                    for start, stop in rows:
-                        part = np.ascontiguousarray(array[start:stop])
+                    for window in windows:
+                        part = np.ascontiguousarray(array[window])
                         self._leaders.Bcast(part.view(np.uint8).reshape(-1), root)
-                        array[start:stop] = part
+                        array[window] = part
         for window, held in self._windows:
             if held is array:
                 window.Sync()
         self._node.Barrier()
+
+    def finalise(self) -> None:
+        """Leave MPI for good: what follows on the root is a process of its own (the report)."""
+        self.close()
+        if self._comm is not None:
+            from mpi4py import MPI
+
+            MPI.Finalize()
 
     def share_of(self, n: int, block: int = 1) -> Rows:
         """Return this rank's contiguous range of `n` things in whole blocks; ranks beyond the blocks get an empty range."""

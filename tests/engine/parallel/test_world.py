@@ -21,7 +21,11 @@ def test_outside_a_launcher_the_world_is_serial():
 
 @pytest.mark.parametrize(
     "environ",
-    [{"PMI_SIZE": "4"}, {"OMPI_COMM_WORLD_SIZE": "4"}, {"SLURM_STEP_ID": "0", "SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "4"}],
+    [
+        {"PMI_SIZE": "4"},
+        {"OMPI_COMM_WORLD_SIZE": "4"},
+        {"SLURM_STEP_ID": "0", "SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "4"},
+    ],
 )
 def test_the_launchers_promise_is_read(environ):
     assert promised_size(environ) == 4
@@ -71,7 +75,7 @@ def test_a_shared_array_is_whole_on_every_rank_and_node(world, ranks_per_node):
     array = over_nodes.shared((10, 3), "f4", -1)
     rows = over_nodes.share_of(10)
     array[slice(*rows)] = over_nodes.rank
-    over_nodes.synchronise(array, [rows])
+    over_nodes.synchronise(array, [(slice(*rows),)])
     expected = np.concatenate([np.full(((r + 1) * 10 // world.size - r * 10 // world.size, 3), r) for r in range(world.size)])
     np.testing.assert_array_equal(array, expected)
     over_nodes.close()

@@ -1,0 +1,338 @@
+"""The configuration of a city: one frozen dataclass per section of the city file.
+
+The file is read once, on rank 0, and broadcast. Each option is declared here and nowhere else. What may change a result is in
+`City.scientific()`; `[execution]` is not part of it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from felsina.engine.errors import InputError, UsageError
+from felsina.engine.fields import fields_of
+from felsina.engine.options import Options, option, unknown_key
+
+T = TypeVar("T", bound=Options)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CityOptions(Options):
+    """`[city]`"""
+
+    name: str = option("city", "Name of the city or quarter.")
+    crs: str | None = option(None, "Projected CRS in metres, 'EPSG:7791'; required when the points carry none.")
+    purpose: str = option("research", "What the run is for; checked against each input's policy.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointOptions(Options):
+    """`[points]`"""
+
+    files: tuple[str, ...] = option((), "LAS, LAZ or COPC files; patterns allowed.")
+    use_classes: bool = option(True, "Trust ground, building, vegetation and water classes in the files.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FootprintOptions(Options):
+    """`[footprints]`"""
+
+    file: str | None = option(None, "Building footprints; derived from the points when absent.")
+    id: str | None = option(None, "Column of the building identifier; the feature number when absent.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LandCoverOptions(Options):
+    """`[landcover]`"""
+
+    layers: dict[str, str] = option({}, "Polygon files by kind: road, water, green, bare.")
+    raster: str | None = option(None, "GeoTIFF of UMEP land-cover codes.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for key in self.layers:
+            if key not in LAND_COVER_LAYERS:
+                raise UsageError(unknown_key("[landcover] layers", key, LAND_COVER_LAYERS))
+
+
+# Kind of a land-cover layer -> UMEP code; a later kind wins where polygons overlap.
+LAND_COVER_LAYERS = {"bare": 6, "green": 5, "road": 1, "water": 7}
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeatherOptions(Options):
+    """`[weather]`"""
+
+    file: str | None = option(None, "Weather of a year: EPW.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TerrainOptions(Options):
+    """`[terrain]`"""
+
+    resolution_m: float = option(0.5, "Cell size of terrain, surface and canopy.", "m", 0.1, 100.0)
+    margin_m: float = option(0.0, "Ground kept around the bounds of the points.", "m", 0.0, 10_000.0)
+    window_m: float = option(18.0, "Largest window of the ground filter: the widest building it removes.", "m", 2.0, 200.0)
+    slope: float = option(0.2, "Steepest ground of the ground filter.", "1", 0.01, 5.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildingOptions(Options):
+    """`[buildings]`"""
+
+    lods: tuple[str, ...] = option(("1.2",), "Levels of detail.", choices=("1.2",))
+    min_points: int = option(5, "Fewest roof points that give a height.", "1", 1, 1000)
+    party_wall_distance_m: float = option(0.10, "Largest gap between two walls that count as shared.", "m", 0.0, 2.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnergyOptions(Options):
+    """`[energy]`"""
+
+    method: str = option("5r1c", "Heat balance of a building.", choices=("5r1c",))
+    archetypes: str = option("tabula-italy", "Envelope table shipped with felsina.", choices=("tabula-italy",))
+    year: int = option(2015, "Calendar year that the results carry.", "1", 1900, 2200)
+    seed: int = option(1, "Key of the draws for unknown use and construction period.", "1", 0, 2**31 - 1)
+    hourly: bool = option(False, "Keep hourly loads and temperatures of every building.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeatwaveOptions(Options):
+    """`[heatwave]`"""
+
+    start: str = option("2015-07-15", "First local standard day.")
+    days: int = option(2, "Number of days.", "d", 1, 366)
+    spin_up_days: int = option(1, "Days simulated before the first one, from the weather before it.", "d", 0, 30)
+    resolution_m: float = option(2.0, "Cell size of surfaces and people.", "m", 0.25, 100.0)
+    air_resolution_m: float = option(4.0, "Cell size of canopy air; a whole multiple of resolution_m.", "m", 0.5, 200.0)
+    air_levels: int = option(16, "Levels of canopy air.", "1", 4, 128)
+    air_level_m: float = option(3.0, "Height of a level of canopy air.", "m", 0.5, 20.0)
+    buffer_m: float = option(0.0, "Frame that is simulated and masked out of statistics.", "m", 0.0, 5000.0)
+    azimuths: int = option(32, "Azimuths of the horizon scan.", "1", 8, 256)
+    horizon_distance_m: float = option(1000.0, "Farthest obstacle that is looked for.", "m", 10.0, 100_000.0)
+    sub_step_s: float = option(600.0, "Longest sub-step of the sun.", "s", 60.0, 600.0)
+    canopy_transmissivity: float = option(0.03, "Share of the beam that passes a crown.", "1", 0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        try:
+            datetime.date.fromisoformat(self.start)
+        except ValueError as error:
+            raise UsageError(f"Option 'heatwave.start' is '{self.start}'; expected a day, '2015-07-15'.") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class CouplingOptions(Options):
+    """`[coupling]`"""
+
+    energy_heatwave: str = option("one-way", "Whether waste heat of the buildings warms the air.", choices=("none", "one-way"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutionOptions(Options):
+    """`[execution]`: never part of the result."""
+
+    tile_m: float = option(500.0, "Edge of a tile; rounded to whole 64-cell blocks.", "m", 1.0, 1e6)
+    device: str = option("cpu", "Where kernels run.", choices=("cpu", "gpu"))
+    writer: str = option("auto", "How ranks write.", choices=("auto", "gather", "virtual"))
+    threads: int = option(0, "Threads per rank; 0: the cores of the node shared by its ranks.", "1", 0, 1024)
+    max_failed: float = option(0.05, "Share of building rows that may fail before the run exits 5.", "1", 0.0, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions(Options):
+    """`[output]`"""
+
+    hourly: tuple[str, ...] = option(("air_temperature", "surface_temperature"), "Hourly maps of microclimate.nc.")
+    precision: dict[str, float] = option({}, "Quantisation step by field, in its unit.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        hourly = [n for n, f in fields_of("microclimate").items() if "time" in f.dims]
+        for name in self.hourly:
+            if name not in hourly:
+                raise UsageError(unknown_key("[output] hourly", name, hourly))
+        every = {n for p in ("terrain", "buildings", "energy", "microclimate") for n in fields_of(p)}
+        for name, step in self.precision.items():
+            if name not in every:
+                raise UsageError(unknown_key("[output] precision", name, every))
+            if not step >= 0:
+                raise UsageError(f"'output.precision.{name}' is {step}; expected a step of 0 or more.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputPolicy(Options):
+    """One `[[input]]`: licence, holder and purposes of a source."""
+
+    path: str = option("", "The files it covers; patterns allowed.")
+    licence: str = option("", "SPDX identifier of the licence.")
+    holder: str = option("", "Who holds the rights.")
+    purposes: tuple[str, ...] = option((), "What the source may be used for; empty: anything.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class City:
+    """A whole city file, paths resolved."""
+
+    city: CityOptions = field(default_factory=CityOptions)
+    points: PointOptions = field(default_factory=PointOptions)
+    footprints: FootprintOptions = field(default_factory=FootprintOptions)
+    landcover: LandCoverOptions = field(default_factory=LandCoverOptions)
+    weather: WeatherOptions = field(default_factory=WeatherOptions)
+    terrain: TerrainOptions = field(default_factory=TerrainOptions)
+    buildings: BuildingOptions = field(default_factory=BuildingOptions)
+    energy: EnergyOptions = field(default_factory=EnergyOptions)
+    heatwave: HeatwaveOptions = field(default_factory=HeatwaveOptions)
+    coupling: CouplingOptions = field(default_factory=CouplingOptions)
+    execution: ExecutionOptions = field(default_factory=ExecutionOptions)
+    output: OutputOptions = field(default_factory=OutputOptions)
+    inputs: tuple[InputPolicy, ...] = ()
+    source: Path = Path("city.toml")
+
+    def path(self, text: str) -> Path:
+        """Return a path of the city file: `${NAME}` replaced, relative to the file."""
+        return self.source.parent / expand(text, self.source)
+
+    def files(self, patterns: Iterable[str]) -> list[Path]:
+        """Return the files of some patterns, sorted and each once; a pattern without a file is an error."""
+        found: dict[Path, None] = {}
+        for pattern in patterns:
+            path = self.path(pattern)
+            hits = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor)))) if _is_pattern(path) else [path]
+            if not hits or not all(h.is_file() for h in hits):
+                raise InputError(f"'{path}' names no file. Correct [points] files, or fetch the data.")
+            found.update(dict.fromkeys(hits))
+        return sorted(found)
+
+    def scientific(self) -> dict[str, Any]:
+        """Return what may change a result as plain JSON values: everything but `[execution]`, and no path's folder."""
+        return {
+            f.name: getattr(self, f.name).as_dict()
+            for f in fields(self)
+            if isinstance(getattr(self, f.name), Options) and f.name != "execution"
+        }
+
+    def for_job(self, sections: Iterable[str]) -> str:
+        """Return the hash of the sections that a job reads."""
+        values = self.scientific()
+        return hashlib.sha256(canonical_json({s: values[s] for s in sorted(sections)}).encode()).hexdigest()
+
+
+SECTIONS: dict[str, type[Options]] = {
+    "city": CityOptions,
+    "points": PointOptions,
+    "footprints": FootprintOptions,
+    "landcover": LandCoverOptions,
+    "weather": WeatherOptions,
+    "terrain": TerrainOptions,
+    "buildings": BuildingOptions,
+    "energy": EnergyOptions,
+    "heatwave": HeatwaveOptions,
+    "coupling": CouplingOptions,
+    "execution": ExecutionOptions,
+    "output": OutputOptions,
+}
+
+
+def read_city(path: Path, overrides: Iterable[str] = ()) -> City:
+    """Read and check a city file.
+
+    Parameters
+    ----------
+    path : the TOML file
+    overrides : "section.option=value" texts that win over the file; values are TOML, or plain words
+
+    Raises
+    ------
+    UsageError
+        For an unknown section or key (with the nearest known name), a wrong type or a value out of limits.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"The city file '{path}' cannot be read: {error.strerror}.") from error
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"'{path}' is not valid TOML: {error}.") from error
+    for override in overrides:
+        _override(values, override)
+    return city_of(values, path.resolve())
+
+
+def city_of(values: Mapping[str, Any], source: Path) -> City:
+    """Build a `City` from the tables of a city file."""
+    policies = values.get("input", [])
+    if not isinstance(policies, list):
+        raise UsageError("[[input]] is a list of tables: write it with double brackets.")
+    made: dict[str, Options] = {}
+    for section, table in values.items():
+        if section == "input":
+            continue
+        if section not in SECTIONS:
+            raise UsageError(unknown_key(f"'{source.name}'", section, [*SECTIONS, "input"]))
+        if not isinstance(table, Mapping):
+            raise UsageError(f"'{section}' is {table!r}; expected a table [{section}].")
+        made[section] = SECTIONS[section].from_mapping(section, table)
+    inputs = tuple(InputPolicy.from_mapping("[input]", p) for p in policies)
+    city = City(inputs=inputs, source=source, **made)  # type: ignore[arg-type]
+    _check_together(city)
+    return city
+
+
+def expand(text: str, source: Path) -> str:
+    """Replace `${NAME}` by the environment; an unset name is an error that names it."""
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1]
+        if name not in os.environ:
+            raise UsageError(f"'{source.name}' uses '${{{name}}}', which is not set. Set it: export {name}=/path/to/data")
+        return os.environ[name]
+
+    return re.sub(r"\$\{(\w+)\}", value, text)
+
+
+def canonical_json(value: Any) -> str:
+    """Serialise plain values to the same text every time."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def _override(values: dict[str, Any], text: str) -> None:
+    name, equals, raw = text.partition("=")
+    section, dot, key = name.strip().partition(".")
+    if not equals or not dot:
+        raise UsageError(f"--set {text!r} is not 'section.option=value'.")
+    try:
+        value = tomllib.loads(f"v = {raw}")["v"]
+    except tomllib.TOMLDecodeError:
+        value = raw.strip()
+    values.setdefault(section, {})[key] = value
+
+
+def _is_pattern(path: Path) -> bool:
+    return any(c in str(path) for c in "*?[")
+
+
+def _check_together(city: City) -> None:
+    """Check what no single option can know: that the grids nest, and that every policy allows the purpose."""
+    heat, fine = city.heatwave, city.terrain.resolution_m
+    for name, coarse, base in (
+        ("heatwave.resolution_m", heat.resolution_m, fine),
+        ("heatwave.air_resolution_m", heat.air_resolution_m, heat.resolution_m),
+    ):
+        if abs(coarse / base - round(coarse / base)) > 1e-9 or coarse < base:
+            raise UsageError(f"'{name}' is {coarse} m; expected a whole multiple of {base} m, so that the grids nest.")
+    for policy in city.inputs:
+        if policy.purposes and city.city.purpose not in policy.purposes:
+            raise UsageError(
+                f"'{policy.path}' may be used for {', '.join(policy.purposes)}, not for '{city.city.purpose}' "
+                f"(holder: {policy.holder or 'not stated'}). Change [city] purpose, or leave the source out."
+            )
