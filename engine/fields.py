@@ -1,7 +1,7 @@
-"""The table of output variables. Writer, reader, validator, `felsina describe` and the docs read it; nothing else repeats a unit.
+"""The table of output variables: writer, reader, validator, `felsina describe` and the docs read it; nothing repeats a unit.
 
-To add an output variable, add a row. `standard_name` is a CF standard name (version 93) or empty where CF has none. `quantum` is
-the quantisation step in the variable's unit: published values are whole multiples of it; 0 keeps every bit.
+To add an output variable, add a row. `standard_name` is a CF standard name (version 93) or empty where CF has none. `quantum`
+is the quantisation step in the variable's unit: published values are whole multiples of it; 0 keeps every bit.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The record of a run: `run.json`. Times, timings, machine, versions, ranks, hashes, metrics: all that may not enter a product."""
+"""The record of a run, `run.json`: times, timings, machine, versions, ranks, metrics. None of it may enter a product."""
 
 from __future__ import annotations
 
