@@ -21,7 +21,8 @@ def use_threads(wanted: int = 0) -> int:
     if "numba" not in sys.modules:
         os.environ["NUMBA_NUM_THREADS"] = str(max(count, int(os.environ.get("NUMBA_NUM_THREADS") or 1)))
     import numba
+    from numba import config
 
-    count = min(count, numba.config.NUMBA_NUM_THREADS)
+    count = min(count, int(config.NUMBA_NUM_THREADS))
     numba.set_num_threads(count)
     return count
