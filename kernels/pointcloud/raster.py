@@ -1,0 +1,238 @@
+"""Points to rasters: integer accumulation that is exact and independent of order, tile and rank.
+
+Minimum, maximum, sum and count of the heights in a cell are kept as integers, so the grids of several chunks or ranks merge by
+min, max and + into the very grids that one pass over all points gives. Frame: `felsina.kernels.pointcloud`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange
+from numpy.typing import NDArray
+
+from felsina.kernels._backend import cell, rows, threads
+
+NO_MIN = np.int32(2**31 - 1)  # identity of min: the minimum of a cell without points
+NO_MAX = np.int32(-(2**31))  # identity of max
+
+
+class Bins(NamedTuple):
+    """Integer statistics of the heights in each cell of a (ny, nx) grid.
+
+    Attributes
+    ----------
+    zmin, zmax : (ny, nx) int32
+        Lowest and highest point [mm]; `NO_MIN` and `NO_MAX` where there is none.
+    zsum : (ny, nx) int64
+        Sum of heights [mm].
+    n_point : (ny, nx) int32
+        Number of points.
+    """
+
+    zmin: NDArray[np.int32]
+    zmax: NDArray[np.int32]
+    zsum: NDArray[np.int64]
+    n_point: NDArray[np.int32]
+
+
+def empty_bins(ny: int, nx: int) -> Bins:
+    """Return the bins of a (ny, nx) grid before the first point."""
+    return Bins(
+        np.full((ny, nx), NO_MIN), np.full((ny, nx), NO_MAX), np.zeros((ny, nx), np.int64), np.zeros((ny, nx), np.int32)
+    )
+
+
+def bin_points(
+    x: NDArray[np.integer],
+    y: NDArray[np.integer],
+    z: NDArray[np.int32],
+    cell_mm: int,
+    ny: int,
+    nx: int,
+    zmin: NDArray[np.int32],
+    zmax: NDArray[np.int32],
+    zsum: NDArray[np.int64],
+    count: NDArray[np.int32],
+) -> int:
+    """Accumulate points into the bins of a grid, in place; points outside the grid are left out.
+
+    Parameters
+    ----------
+    x, y : (n,) int32 or int64
+        Position east of the west edge and south of the north edge [mm].
+    z : (n,) int32
+        Height [mm].
+    cell_mm : int
+        Cell size [mm].
+    ny, nx : int
+        Shape of the grid.
+    zmin, zmax, zsum, count : (ny, nx) int32, int32, int64, int32
+        The bins (`empty_bins`), added to.
+
+    Returns
+    -------
+    int
+        How many of the n points lie in the grid.
+    """
+    if cell_mm <= 0:
+        raise ValueError(f"The cell size is {cell_mm} mm; expected a positive number.")
+    for grid in (zmin, zmax, zsum, count):
+        if grid.shape != (ny, nx):
+            raise ValueError(f"A grid of shape {grid.shape} was given where ({ny}, {nx}) is expected.")
+    return int(_bin_points(x, y, z, np.int64(cell_mm), zmin, zmax, zsum, count))
+
+
+def bin_lowest(
+    x: NDArray[np.integer], y: NDArray[np.integer], z: NDArray[np.int32], cell_mm: int, lowest: NDArray[np.int32]
+) -> None:
+    """Lower each cell of (ny, nx) `lowest` [mm] to its lowest point (x, y, z) [mm], in place; start from `NO_MIN`."""
+    _bin_lowest(x, y, z, np.int64(cell_mm), lowest)
+
+
+def bin_highest(
+    x: NDArray[np.integer],
+    y: NDArray[np.integer],
+    z: NDArray[np.int32],
+    cell_mm: int,
+    highest: NDArray[np.int32],
+    count: NDArray[np.int32],
+) -> None:
+    """Raise each cell of (ny, nx) `highest` [mm] to its highest point and count points, in place; start from `NO_MAX` and 0."""
+    _bin_highest(x, y, z, np.int64(cell_mm), highest, count)
+
+
+def bin_sums(
+    x: NDArray[np.integer],
+    y: NDArray[np.integer],
+    z: NDArray[np.int32],
+    cell_mm: int,
+    zsum: NDArray[np.int64],
+    count: NDArray[np.int32],
+) -> None:
+    """Add the heights of points to (ny, nx) `zsum` [mm] and their number to `count`, in place; start from 0 and 0."""
+    _bin_sums(x, y, z, np.int64(cell_mm), zsum, count)
+
+
+def merge_bins(into: Bins, other: Bins) -> None:
+    """Merge the bins of another chunk, tile or rank over the same grid into `into`, in place: min, max and +."""
+    np.minimum(into.zmin, other.zmin, out=into.zmin)
+    np.maximum(into.zmax, other.zmax, out=into.zmax)
+    np.add(into.zsum, other.zsum, out=into.zsum)
+    np.add(into.n_point, other.n_point, out=into.n_point)
+
+
+def cell_mean(zsum: NDArray[np.int64], count: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Return the mean height of each cell [m] as (ny, nx) float32, NaN where there is no point."""
+    out = np.empty(zsum.shape, np.float32)
+    _mean(zsum.ravel(), count.ravel(), out.ravel())
+    return out
+
+
+def cell_height(extreme: NDArray[np.int32], count: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Return `zmin` or `zmax` [mm] as (ny, nx) float32 heights [m], NaN where there is no point."""
+    out = np.empty(extreme.shape, np.float32)
+    _height(extreme.ravel(), count.ravel(), out.ravel())
+    return out
+
+
+@cell
+def cell_of(position, cell_mm, reciprocal):
+    """Return `position // cell_mm` exactly, for 0 <= position < 2**52 and reciprocal = 1 / cell_mm."""
+    k = np.int64(position * reciprocal)
+    if k * cell_mm > position:
+        k -= 1
+    elif (k + 1) * cell_mm <= position:
+        k += 1
+    return k
+
+
+@cell
+def flat_cell(x, y, cell_mm, reciprocal, ny, nx):
+    """Return the flat index of the cell that holds (x, y) [mm], -1 beyond the grid."""
+    if x < 0 or y < 0 or x >= nx * cell_mm or y >= ny * cell_mm:
+        return np.int64(-1)
+    # The loops would spend their time on 64-bit divisions; a product with the reciprocal is off by one at most.
+    return cell_of(y, cell_mm, reciprocal) * nx + cell_of(x, cell_mm, reciprocal)
+
+
+@rows
+def _bin_points(x, y, z, cell_mm, zmin, zmax, zsum, count):
+    ny, nx = zmin.shape
+    flat_min, flat_max, flat_sum, flat_count = zmin.ravel(), zmax.ravel(), zsum.ravel(), count.ravel()
+    reciprocal = 1.0 / cell_mm
+    inside = 0
+    for i in range(x.size):
+        k = flat_cell(np.int64(x[i]), np.int64(y[i]), cell_mm, reciprocal, ny, nx)
+        if k >= 0:
+            flat_min[k] = min(flat_min[k], z[i])
+            flat_max[k] = max(flat_max[k], z[i])
+            flat_sum[k] += z[i]
+            flat_count[k] += np.int32(1)
+            inside += 1
+    return inside
+
+
+@rows
+def _bin_lowest(x, y, z, cell_mm, lowest):
+    ny, nx = lowest.shape
+    flat, reciprocal = lowest.ravel(), 1.0 / cell_mm
+    for i in range(x.size):
+        k = flat_cell(np.int64(x[i]), np.int64(y[i]), cell_mm, reciprocal, ny, nx)
+        if k >= 0:
+            flat[k] = min(flat[k], z[i])
+
+
+@rows
+def _bin_highest(x, y, z, cell_mm, highest, count):
+    ny, nx = highest.shape
+    flat, flat_count, reciprocal = highest.ravel(), count.ravel(), 1.0 / cell_mm
+    for i in range(x.size):
+        k = flat_cell(np.int64(x[i]), np.int64(y[i]), cell_mm, reciprocal, ny, nx)
+        if k >= 0:
+            flat[k] = max(flat[k], z[i])
+            flat_count[k] += np.int32(1)
+
+
+@rows
+def _bin_sums(x, y, z, cell_mm, zsum, count):
+    ny, nx = zsum.shape
+    flat, flat_count, reciprocal = zsum.ravel(), count.ravel(), 1.0 / cell_mm
+    for i in range(x.size):
+        k = flat_cell(np.int64(x[i]), np.int64(y[i]), cell_mm, reciprocal, ny, nx)
+        if k >= 0:
+            flat[k] += z[i]
+            flat_count[k] += np.int32(1)
+
+
+@cell
+def bilinear(grid, x, y, cell_mm):
+    """Return the bilinear value of cell-centred `grid` at (x, y) [mm], the outermost centres extended outward."""
+    ny, nx = grid.shape
+    u = min(max(x / cell_mm - 0.5, 0.0), nx - 1.0)
+    v = min(max(y / cell_mm - 0.5, 0.0), ny - 1.0)
+    i0, j0 = np.int64(u), np.int64(v)
+    i1, j1 = min(i0 + 1, nx - 1), min(j0 + 1, ny - 1)
+    fu, fv = u - i0, v - j0
+    north = (1.0 - fu) * grid[j0, i0] + fu * grid[j0, i1]
+    south = (1.0 - fu) * grid[j1, i0] + fu * grid[j1, i1]
+    return (1.0 - fv) * north + fv * south
+
+
+@threads
+def _mean(zsum, count, out):
+    for k in prange(out.size):
+        if count[k] > 0:
+            out[k] = np.float32(zsum[k] / (count[k] * 1000.0))
+        else:
+            out[k] = np.float32(np.nan)
+
+
+@threads
+def _height(extreme, count, out):
+    for k in prange(out.size):
+        if count[k] > 0:
+            out[k] = np.float32(extreme[k] / 1000.0)
+        else:
+            out[k] = np.float32(np.nan)
