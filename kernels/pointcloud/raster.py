@@ -116,14 +116,24 @@ def bin_sums(
 
 
 def bin_sums(
-    x: NDArray[np.integer], y: NDArray[np.integer], z: NDArray[np.int32], cell_mm: int, zsum: NDArray[np.int64], count: NDArray[np.int32]
+    x: NDArray[np.integer],
+    y: NDArray[np.integer],
+    z: NDArray[np.int32],
+    cell_mm: int,
+    zsum: NDArray[np.int64],
+    count: NDArray[np.int32],
 ) -> None:
     """Add the heights [mm] of points to the sum and count of their cells, in place; `bin_points` without the extremes."""
     _bin_sums(x, y, z, np.int64(cell_mm), zsum, count)
 
 
 def bin_highest(
-    x: NDArray[np.integer], y: NDArray[np.integer], z: NDArray[np.int32], cell_mm: int, zmax: NDArray[np.int32], count: NDArray[np.int32]
+    x: NDArray[np.integer],
+    y: NDArray[np.integer],
+    z: NDArray[np.int32],
+    cell_mm: int,
+    zmax: NDArray[np.int32],
+    count: NDArray[np.int32],
 ) -> None:
     """Raise the maximum [mm] of the points' cells and count them, in place."""
     _bin_highest(x, y, z, np.int64(cell_mm), zmax, count)
