@@ -1,0 +1,1 @@
+"""Heat in buildings: conduction in layers and the balance of a zone."""

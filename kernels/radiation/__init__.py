@@ -1,0 +1,1 @@
+"""Sun, sky, horizons and the irradiance of surfaces."""
