@@ -35,7 +35,7 @@ def _wrap(angle):
 
 @cell
 def sun_place(day):
-    """Return apparent right ascension, declination [rad], distance [au], apparent Greenwich sidereal time and mean longitude [rad].
+    """Return apparent right ascension, declination [rad], distance [au], sidereal time at Greenwich, mean longitude [rad].
 
     day: UTC, days since J2000.0.
     """
@@ -90,7 +90,7 @@ def refraction(elevation, pressure, temperature):
 
 @cell
 def sun_seen(day, latitude, longitude):
-    """Return true topocentric elevation, azimuth clockwise from north [0, 2 pi), declination, hour angle [rad], distance [au]."""
+    """Return true topocentric elevation, azimuth from north [0, 2 pi), declination, hour angle [rad], distance [au]."""
     right_ascension, declination, distance, sidereal, _ = sun_place(day)
     hour = _wrap(sidereal + longitude - right_ascension)
     sin_elevation = math.sin(latitude) * math.sin(declination) + math.cos(latitude) * math.cos(declination) * math.cos(hour)

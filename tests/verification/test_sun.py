@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+
 from felsina.kernels.radiation.sun import solar_position
 
 # Days since J2000.0 of 2023-06-21 00:00 and 2023-12-21 00:00 UTC.

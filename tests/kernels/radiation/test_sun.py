@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+
 from felsina.kernels.radiation.sun import SOLAR_CONSTANT, extraterrestrial_normal, solar_position
 
 PLACES = [(44.49, 11.34), (-33.87, 151.21), (69.65, 18.96), (0.0, -78.5), (-54.8, -68.3), (21.0, 105.8)]
