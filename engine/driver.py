@@ -59,7 +59,10 @@ class JobContext:
 
 @dataclass(frozen=True)
 class JobSpec:
-    """A job: its name, what it reads and makes, and the function that does it."""
+    """A job: its name, what it reads and makes, and the function that does it.
+
+    `needs` are products that must be there; `uses` are read where they are there, and a change of theirs counts as well.
+    """
 
     name: str
     product: str
@@ -68,6 +71,7 @@ class JobSpec:
     inputs: Callable[[City], list[Path]]
     run: Callable[[JobContext], dict[str, Any]]
     extra_files: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
 
 
 def open_run_directory(world: World, path: Path, *, jobs: Sequence[JobSpec], resume: bool, force: bool) -> RunDirectory:
@@ -151,11 +155,16 @@ def job_key(job: JobSpec, city: City, world: World, run: RunDirectory) -> str:
     parts = {
         "options": city.for_job(job.sections),
         "inputs": sorted(hashes.values()) if job.name == "terrain" else [hashes[str(p)] for p in files],
-        "needs": {n: world.on_root(lambda n=n: records.file_sha256(run.needed(n))) for n in job.needs},  # type: ignore[misc]
+        "needs": world.on_root(lambda: _hashes_of_products(job, run)),
         "schema": SCHEMA_VERSION,
         "version": felsina.__version__,
     }
     return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
+
+
+def _hashes_of_products(job: JobSpec, run: RunDirectory) -> dict[str, str]:
+    paths = {n: run.needed(n) for n in job.needs} | {n: run.product(n) for n in job.uses if run.product(n).exists()}
+    return {name: records.file_sha256(path) for name, path in paths.items()}
 
 
 def _begin(record: Record, city: City, world: World, command: str) -> None:

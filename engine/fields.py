@@ -29,6 +29,7 @@ class Field:
     required: bool = True
     low: float | None = None
     high: float | None = None
+    missing: bool = True  # whether NaN may stand for "no value" in a floating-point field
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +108,10 @@ def _climate(name: str, units: str, long_name: str, dims: tuple[str, ...] = _CUB
         long_name=long_name,
         **rest,  # type: ignore[arg-type]
     )
+
+
+def _city(name: str, units: str, long_name: str, **rest: object) -> Field:
+    return Field(name=name, product="city", dims=_B, units=units, long_name=long_name, required=False, **rest)  # type: ignore[arg-type]
 
 
 FIELDS: tuple[Field, ...] = (
@@ -285,7 +290,31 @@ FIELDS: tuple[Field, ...] = (
         "surface_temperature_maximum", "degC", "temperature of ground and roofs, largest hourly mean", _GRID, quantum=0.01
     ),
     _climate("sun_hours", "h", "hours of direct sun in the days", _GRID, quantum=0.01, low=0.0),
-    # -- city.nc: rebuilt from the products; its building rows come from their tables above
+    # -- city.nc: rebuilt from the products; its building rows come from their tables above, unless a row here wins over them
+    _city(
+        "energy_status", "1", "outcome of the simulation, -1 without a row", dtype="i1", flags={-1: "absent", **ENERGY_STATUS}
+    ),
+    _city("energy_reason", "1", "why the row failed, -1 without a row", dtype="i1", flags={-1: "absent", **ENERGY_REASONS}),
+    _city("overheating_hours", "h", "hours with operative temperature above 26 degC", low=0, high=8784),
+    _city("outdoor_air_temperature_mean", "degC", "air temperature around the building, mean of the days", quantum=0.01),
+    _city(
+        "outdoor_air_temperature_maximum",
+        "degC",
+        "air temperature around the building, largest hourly mean of any cell",
+        quantum=0.01,
+    ),
+    _city(
+        "outdoor_surface_temperature_maximum",
+        "degC",
+        "temperature of the ground around the building, largest hourly mean of any cell",
+        quantum=0.01,
+    ),
+    _city(
+        "roof_surface_temperature_maximum",
+        "degC",
+        "temperature of the building's own roof, largest hourly mean of any cell",
+        quantum=0.01,
+    ),
 )
 
 
