@@ -178,7 +178,7 @@ def conduct(
 
     References
     ----------
-    Patankar 1980, Numerical Heat Transfer and Fluid Flow, sections 4.2-2 and 4.2-3 (interface conductance, implicit step).
+    Patankar 1980, Numerical Heat Transfer and Fluid Flow, chapter 4 (interface conductance, implicit step).
     """
     c0, c1 = columns or (0, temperature.shape[1])
     if c1 > c0:
