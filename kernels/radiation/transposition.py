@@ -16,11 +16,10 @@ so no surface needs its own table, whatever its azimuth and tilt. The clearness 
 
 References
 ----------
-Perez, Ineichen, Seals, Michalsky, Stewart (1990), Modeling daylight availability and irradiance components from direct and global
-irradiance. Solar Energy 44, 271-289.
-Kasten, Young (1989), Revised optical air mass tables and approximation formula. Applied Optics 28, 4735-4738.
-Erbs, Klein, Duffie (1982), Estimation of the diffuse radiation fraction for hourly, daily and monthly-average global radiation.
-Solar Energy 28, 293-302.
+Perez, Ineichen, Seals, Michalsky, Stewart (1990), Modeling daylight availability and irradiance components from direct and
+global irradiance. Solar Energy 44, 271-289. Kasten, Young (1989), Revised optical air mass tables and approximation formula.
+Applied Optics 28, 4735-4738. Erbs, Klein, Duffie (1982), Estimation of the diffuse radiation fraction for hourly, daily and
+monthly-average global radiation. Solar Energy 28, 293-302.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ _COS_85 = math.cos(math.radians(85.0))
 
 @cell
 def relative_air_mass(elevation):
-    """Return the relative optical air mass [1] at an apparent elevation [rad], not below the horizon (Kasten and Young 1989)."""
+    """Return the relative optical air mass [1] at an apparent elevation [rad], 0 at least (Kasten and Young 1989)."""
     degrees = max(elevation * (180.0 / math.pi), 0.0)
     return 1.0 / (math.sin(max(elevation, 0.0)) + 0.50572 * (degrees + 6.07995) ** -1.6364)
 
@@ -133,8 +132,8 @@ def sky_states(
 ) -> NDArray[np.float64]:
     """Compute the sky of each sub-step of each interval.
 
-    Irradiances are means over the interval that ends at `interval_end`; the sun is taken at the mid-points of equal sub-steps. The
-    mean of an interval is spread over its sub-steps with the sun up, so the interval keeps its sum.
+    Irradiances are means over the interval that ends at `interval_end`; the sun is taken at the mid-points of equal
+    sub-steps. The mean of an interval is spread over its sub-steps with the sun up, so the interval keeps its sum.
 
     Parameters
     ----------
@@ -266,12 +265,14 @@ def _split(day, step, n_sub, latitude, longitude, horizontal, out):
             up = max(math.sin(elevation), 0.0)
             cosine += up / n_sub
             outside += up * extraterrestrial_normal(distance) / n_sub
-        diffuse = max(horizontal[i], 0.0)
+        total = max(horizontal[i], 0.0)
+        direct = 0.0
         # Below an hourly mean elevation of 0.6 degrees the quotients have no meaning: all is diffuse.
         if cosine > 0.01:
-            diffuse *= erbs_diffuse_fraction(min(horizontal[i] / outside, 1.0))
-        out[0, i] = diffuse
-        out[1, i] = (max(horizontal[i], 0.0) - diffuse) / cosine if cosine > 0.01 else 0.0
+            # No more beam than there is above the air, whatever a low sun and a rounded value make of the quotient.
+            direct = min((1.0 - erbs_diffuse_fraction(min(total / outside, 1.0))) * total, outside) / cosine
+        out[0, i] = total - direct * cosine
+        out[1, i] = direct
 
 
 def split_global(
