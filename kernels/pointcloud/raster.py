@@ -115,37 +115,6 @@ def bin_sums(
     _bin_sums(x, y, z, np.int64(cell_mm), zsum, count)
 
 
-def bin_sums(
-    x: NDArray[np.integer],
-    y: NDArray[np.integer],
-    z: NDArray[np.int32],
-    cell_mm: int,
-    zsum: NDArray[np.int64],
-    count: NDArray[np.int32],
-) -> None:
-    """Add the heights [mm] of points to the sum and count of their cells, in place; `bin_points` without the extremes."""
-    _bin_sums(x, y, z, np.int64(cell_mm), zsum, count)
-
-
-def bin_highest(
-    x: NDArray[np.integer],
-    y: NDArray[np.integer],
-    z: NDArray[np.int32],
-    cell_mm: int,
-    zmax: NDArray[np.int32],
-    count: NDArray[np.int32],
-) -> None:
-    """Raise the maximum [mm] of the points' cells and count them, in place."""
-    _bin_highest(x, y, z, np.int64(cell_mm), zmax, count)
-
-
-def bin_lowest(
-    x: NDArray[np.integer], y: NDArray[np.integer], z: NDArray[np.int32], cell_mm: int, zmin: NDArray[np.int32]
-) -> None:
-    """Lower the minimum [mm] of the points' cells, in place."""
-    _bin_lowest(x, y, z, np.int64(cell_mm), zmin)
-
-
 def merge_bins(into: Bins, other: Bins) -> None:
     """Merge the bins of another chunk, tile or rank over the same grid into `into`, in place: min, max and +."""
     np.minimum(into.zmin, other.zmin, out=into.zmin)
@@ -166,46 +135,6 @@ def cell_height(extreme: NDArray[np.int32], count: NDArray[np.int32]) -> NDArray
     out = np.empty(extreme.shape, np.float32)
     _height(extreme.ravel(), count.ravel(), out.ravel())
     return out
-
-
-@cell
-def _flat_cell(xi, yi, cell_mm, reciprocal, ny, nx):
-    """Return the flat index of the cell of a position [mm], -1 outside the grid."""
-    if xi < 0 or yi < 0 or xi >= nx * cell_mm or yi >= ny * cell_mm:
-        return np.int64(-1)
-    return cell_of(yi, cell_mm, reciprocal) * nx + cell_of(xi, cell_mm, reciprocal)
-
-
-@rows
-def _bin_sums(x, y, z, cell_mm, zsum, count):
-    ny, nx = zsum.shape
-    flat_sum, flat_count, reciprocal = zsum.ravel(), count.ravel(), 1.0 / cell_mm
-    for i in range(x.size):
-        k = _flat_cell(np.int64(x[i]), np.int64(y[i]), cell_mm, reciprocal, ny, nx)
-        if k >= 0:
-            flat_sum[np.uint64(k)] += z[i]
-            flat_count[np.uint64(k)] += np.int32(1)
-
-
-@rows
-def _bin_highest(x, y, z, cell_mm, zmax, count):
-    ny, nx = zmax.shape
-    flat_max, flat_count, reciprocal = zmax.ravel(), count.ravel(), 1.0 / cell_mm
-    for i in range(x.size):
-        k = _flat_cell(np.int64(x[i]), np.int64(y[i]), cell_mm, reciprocal, ny, nx)
-        if k >= 0:
-            flat_max[np.uint64(k)] = max(flat_max[np.uint64(k)], z[i])
-            flat_count[np.uint64(k)] += np.int32(1)
-
-
-@rows
-def _bin_lowest(x, y, z, cell_mm, zmin):
-    ny, nx = zmin.shape
-    flat_min, reciprocal = zmin.ravel(), 1.0 / cell_mm
-    for i in range(x.size):
-        k = _flat_cell(np.int64(x[i]), np.int64(y[i]), cell_mm, reciprocal, ny, nx)
-        if k >= 0:
-            flat_min[np.uint64(k)] = min(flat_min[np.uint64(k)], z[i])
 
 
 @cell
