@@ -79,6 +79,7 @@ class TerrainOptions(Options):
     """`[terrain]`"""
 
     resolution_m: float = option(0.5, "Cell size of terrain, surface and canopy.", "m", 0.1, 100.0)
+    snap_m: float = option(4.0, "Edges of the grid lie on multiples of it, so that coarser grids nest.", "m", 0.1, 1000.0)
     margin_m: float = option(0.0, "Ground kept around the bounds of the points.", "m", 0.0, 10_000.0)
     window_m: float = option(18.0, "Largest window of the ground filter: the widest building it removes.", "m", 2.0, 200.0)
     slope: float = option(0.2, "Steepest ground of the ground filter.", "1", 0.01, 5.0)
@@ -327,6 +328,7 @@ def _check_together(city: City) -> None:
     for name, coarse, base in (
         ("heatwave.resolution_m", heat.resolution_m, fine),
         ("heatwave.air_resolution_m", heat.air_resolution_m, heat.resolution_m),
+        ("terrain.snap_m", city.terrain.snap_m, heat.air_resolution_m),
     ):
         if abs(coarse / base - round(coarse / base)) > 1e-9 or coarse < base:
             raise UsageError(f"'{name}' is {coarse} m; expected a whole multiple of {base} m, so that the grids nest.")

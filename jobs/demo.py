@@ -37,7 +37,13 @@ def main(options: argparse.Namespace) -> int:
         source = world.on_root(lambda: make_district(out, options.size, options.district_seed, options.force))
         city: City = world.on_root(lambda: read_city(source, overrides_of(options)))
         run, record = run_chain(
-            city, world, list(CHAIN), out, resume=options.resume, force=options.force, command=" ".join(["felsina", *sys.argv[1:]])
+            city,
+            world,
+            list(CHAIN),
+            out,
+            resume=options.resume,
+            force=options.force,
+            command=" ".join(["felsina", *sys.argv[1:]]),
         )
     except FelsinaError as error:
         error.world = world  # type: ignore[attr-defined]  # the door aborts the other ranks when only this one knows
@@ -69,7 +75,9 @@ def summary(inputs: Path, run: RunDirectory, record: Record, seconds: float) -> 
 
     lines = ["", f"felsina demo: a generated district, {seconds:.1f} s", ""]
     for name, entry in record.values["jobs"].items():
-        figures = ", ".join(f"{k} {v:,}" if isinstance(v, int) else f"{k} {v:.4g}" for k, v in entry["metrics"].items() if _is_number(v))
+        figures = ", ".join(
+            f"{k} {v:,}" if isinstance(v, int) else f"{k} {v:.4g}" for k, v in entry["metrics"].items() if _is_number(v)
+        )
         lines.append(f"  {name:<10} {entry['seconds']:6.1f} s  {figures}")
     lines += ["", "  against the district's truth"]
     for metric, value, unit, target in district_skill(inputs, run):

@@ -1,0 +1,70 @@
+"""What several jobs need: the inputs of a city by kind, and the identity that a product carries."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from felsina.engine.city import City, canonical_json
+from felsina.engine.driver import JobContext, JobSpec, scientific_config
+from felsina.engine.errors import UsageError
+from felsina.engine.record import file_sha256
+
+# Options that name files: what is in a file counts, not what it is called, and a product never holds a path.
+_PATHS = {("points", "files"), ("footprints", "file"), ("landcover", "raster"), ("weather", "file")}
+
+
+def point_files(city: City) -> list[Path]:
+    """Return the point files of a city, sorted; an error without any."""
+    if not city.points.files:
+        raise UsageError("The city file has no [points] files. Name the LAS, LAZ or COPC files: files = ['tiles/*.laz'].")
+    return city.files(city.points.files)
+
+
+def footprint_files(city: City) -> list[Path]:
+    """Return the footprint file of a city, or nothing."""
+    return city.files([city.footprints.file]) if city.footprints.file else []
+
+
+def landcover_files(city: City) -> dict[str, Path]:
+    """Return the land-cover files of a city by kind; "raster" for a raster."""
+    found = {kind: city.files([text])[0] for kind, text in city.landcover.layers.items()}
+    if city.landcover.raster:
+        found["raster"] = city.files([city.landcover.raster])[0]
+    return found
+
+
+def weather_file(city: City) -> Path:
+    """Return the weather file of a city; an error without one."""
+    if not city.weather.file:
+        raise UsageError("The city file has no [weather] file. Name an EPW file of the place: file = 'city.epw'.")
+    return city.files([city.weather.file])[0]
+
+
+def product_identity(context: JobContext, spec: JobSpec, inputs: dict[str, str]) -> dict[str, Any]:
+    """Return what a product says about its origin: the options that can change it, and digests of its inputs.
+
+    Parameters
+    ----------
+    inputs : name -> digest of an input of this job
+    """
+    from felsina.jobs.run import upstream
+
+    configuration = scientific_config(spec, context.city, upstream())
+    for section, name in _PATHS:
+        if section in configuration:
+            configuration[section] = {k: v for k, v in configuration[section].items() if k != name}
+    if "landcover" in configuration:
+        configuration["landcover"] = {**configuration["landcover"], "layers": sorted(context.city.landcover.layers)}
+    return {"configuration": configuration, "inputs": inputs}
+
+
+def digests(context: JobContext, files: dict[str, Path]) -> dict[str, str]:
+    """Return the SHA-256 of some input files by name; read once, on the root."""
+    return context.world.on_root(lambda: {name: file_sha256(path) for name, path in sorted(files.items())})
+
+
+def combined(parts: dict[str, str]) -> str:
+    """Return one digest of several."""
+    return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
