@@ -85,7 +85,7 @@ def test_rows_shifted_by_half_an_hour_are_refused_by_name(tmp_path, lines, minut
 def test_a_wrong_time_zone_in_the_header_is_refused(tmp_path, lines):
     first = lines[0].split(",")
     first[8] = "2.0"
-    with pytest.raises(InputError, match="runs (55|60|65) minutes early against the sun"):
+    with pytest.raises(InputError, match=r"runs (55|60|65) minutes early against the sun"):
         read_epw(_write(tmp_path, [",".join(first), *lines[1:]]))
 
 
