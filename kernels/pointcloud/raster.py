@@ -157,6 +157,26 @@ def flat_cell(x, y, cell_mm, reciprocal, ny, nx):
     return cell_of(y, cell_mm, reciprocal) * nx + cell_of(x, cell_mm, reciprocal)
 
 
+def sample_nearest(grid: NDArray[np.float32], x: NDArray[np.int64], y: NDArray[np.int64], cell_mm: int) -> NDArray[np.int64]:
+    """Return the value [mm] of the cell that holds each position; positions beyond the edge get the nearest cell.
+
+    Parameters
+    ----------
+    grid : (ny, nx) float32
+        Heights [m], finite.
+    x, y : (n,) int64
+        East of the west edge and south of the north edge [mm].
+
+    Returns
+    -------
+    (n,) int64
+        Heights, rounded to whole millimetres.
+    """
+    ny, nx = grid.shape
+    i, j = np.clip(x // cell_mm, 0, nx - 1), np.clip(y // cell_mm, 0, ny - 1)
+    return np.rint(grid[j, i].astype(np.float64) * 1000.0).astype(np.int64)
+
+
 @rows
 def _bin_points(x, y, z, cell_mm, zmin, zmax, zsum, count):
     ny, nx = zmin.shape
