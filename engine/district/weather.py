@@ -11,7 +11,6 @@ Meinel & Meinel (1976), Applied solar energy: beam of a clear sky, 0.7^(m^0.678)
 Liu & Jordan (1960), doi:10.1016/0038-092X(60)90062-1: diffuse transmittance of a clear sky, 0.271 - 0.294 tau_b.
 Kasten & Czeplak (1980), doi:10.1016/0038-092X(80)90391-6: global irradiance under cloud, 1 - 0.75 N^3.4.
 Kasten & Young (1989), doi:10.1364/AO.28.004735: relative air mass.
-Spencer (1971): declination, equation of time and eccentricity.
 EnergyPlus Engineering Reference, Sky radiation modelling: sky emissivity (Clark & Allen 1978, Walton 1983).
 """
 
@@ -23,6 +22,7 @@ import math
 import numpy as np
 
 from felsina.kernels.counter import uniform
+from felsina.kernels.radiation.sun import SOLAR_CONSTANT, solar_position
 
 YEAR = 2015
 LATITUDE, LONGITUDE, UTC_OFFSET, ELEVATION = 44.492, 11.328, 1.0, 54.0  # degree north, degree east, h, m: the district's corner
@@ -33,7 +33,6 @@ HEATWAVE_START, HEATWAVE_DAYS = (HEATWAVE_FIRST + datetime.timedelta(days=1)).is
 _HEATWAVE_MEAN, _HEATWAVE_HALF_RANGE, _HEATWAVE_DEW_POINT = 32.0, 6.0, 17.5  # degC, K, degC: 26 at dawn, 38 in the afternoon
 _ANNUAL_MEAN, _ANNUAL_HALF_RANGE, _WARMEST_DAY = 14.3, 11.3, 205  # degC, K, day: monthly means 3 to 26, as Bologna's
 _STEFAN_BOLTZMANN = 5.670374419e-8  # W m-2 K-4, CODATA 2018
-_SOLAR_CONSTANT = 1361.0  # W m-2
 _SUB_STEPS = 6
 _DAYS, _HOURS = 1, 2  # streams of random numbers, above those of the scene
 _STREAM = 32
@@ -44,30 +43,20 @@ def _normal(u: float, v: float) -> float:
     return math.sqrt(-2.0 * math.log(u)) * math.cos(2.0 * math.pi * v)
 
 
-def sun(day_of_year: int, hour: float) -> tuple[float, float]:
-    """Return the sine of the sun's altitude [1] and the extraterrestrial normal irradiance [W m-2] at standard time [h]."""
-    b = 2.0 * math.pi * (day_of_year - 1 + (hour - 12.0) / 24.0) / 365.0
-    declination = (
-        0.006918 - 0.399912 * math.cos(b) + 0.070257 * math.sin(b) - 0.006758 * math.cos(2 * b) + 0.000907 * math.sin(2 * b)
-        - 0.002697 * math.cos(3 * b) + 0.00148 * math.sin(3 * b)
-    )  # fmt: skip
-    equation = 229.18 * (
-        0.000075 + 0.001868 * math.cos(b) - 0.032077 * math.sin(b) - 0.014615 * math.cos(2 * b) - 0.040849 * math.sin(2 * b)
-    )  # min
-    eccentricity = (
-        1.00011 + 0.034221 * math.cos(b) + 0.00128 * math.sin(b) + 0.000719 * math.cos(2 * b) + 0.000077 * math.sin(2 * b)
-    )
-    angle = math.radians(15.0 * (hour - 12.0 + equation / 60.0 - UTC_OFFSET) + LONGITUDE)
-    phi = math.radians(LATITUDE)
-    sine = math.sin(phi) * math.sin(declination) + math.cos(phi) * math.cos(declination) * math.cos(angle)
-    return sine, _SOLAR_CONSTANT * eccentricity
+def _suns() -> list[list[tuple[float, float]]]:
+    """Return, per hour and sub-step, the sine of the sun's altitude [1] and the irradiance above the air, facing it [W m-2]."""
+    start = (datetime.datetime(YEAR, 1, 1) - datetime.datetime(2000, 1, 1, 12)) / datetime.timedelta(days=1) - UTC_OFFSET / 24.0
+    time = start + (np.arange(8760 * _SUB_STEPS) + 0.5) / (24.0 * _SUB_STEPS)
+    place = solar_position(time, math.radians(LATITUDE), math.radians(LONGITUDE))
+    pairs = zip(place["elevation"].tolist(), place["distance"].tolist(), strict=True)
+    suns = [(math.sin(elevation), SOLAR_CONSTANT / (distance * distance)) for elevation, distance in pairs]
+    return [suns[k : k + _SUB_STEPS] for k in range(0, len(suns), _SUB_STEPS)]
 
 
-def _irradiance(day_of_year: int, hour_ending: int, cloud: float) -> tuple[float, float, float, float, float]:
+def _irradiance(suns: list[tuple[float, float]], cloud: float) -> tuple[float, float, float, float, float]:
     """Return hourly means of global, beam and diffuse, and of the extraterrestrial horizontal and normal irradiance [W m-2]."""
     total = [0.0] * 5
-    for k in range(_SUB_STEPS):
-        sine, outside = sun(day_of_year, hour_ending - 1 + (k + 0.5) / _SUB_STEPS)
+    for sine, outside in suns:
         if sine <= 0.0:
             continue
         altitude = math.degrees(math.asin(min(1.0, sine)))
@@ -116,7 +105,7 @@ def epw_text(seed: int = 1) -> str:
     Seven days from 15 July are a heatwave: 26 degC at dawn, 38 degC in the afternoon, clear skies, weak wind. Temperature,
     humidity, pressure and wind hold at the label; irradiances [Wh m-2] are the means of the hour before it.
     """
-    days = _days(seed)
+    days, suns = _days(seed), _suns()
     hours = uniform(seed, _STREAM + _HOURS, np.arange(8760, dtype=np.uint64), 6).tolist()
     lines = [*_header()]
     flicker = gust = 0.0
@@ -151,7 +140,9 @@ def epw_text(seed: int = 1) -> str:
             1.0 + 0.0224 * tenths - 0.0035 * tenths**2 + 0.00028 * tenths**3
         )
         infrared = min(1.0, emissivity) * _STEFAN_BOLTZMANN * (temperature + 273.15) ** 4
-        glob, beam, diffuse, outside, outside_normal = _irradiance(number + 1, hour, cloud)
+        glob, beam, diffuse, outside, outside_normal = _irradiance(suns[index], cloud)
+        if round(glob) == 0:
+            beam = 0.0  # minutes of a sun on the horizon, whose global irradiance rounds to nothing
         # Valley wind: weak, fresher in the afternoon, weaker still under the high of a heatwave.
         speed = max(0.2, (1.6 + 0.7 * wave) * ((1.0 - heat) * windy + heat * 0.8) * math.exp(gust))
         bearing = (bearing + 25.0 * _normal(u[4], u[5])) % 360.0

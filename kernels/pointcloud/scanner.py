@@ -216,7 +216,8 @@ def _pulse(scanner, model, seed, line, scan, mirror, crown_id, crown_in, crown_o
     w0, w1, w2, _ = philox(c0, c1, _FIRST, np.uint64(0), k0, k1)
     chance = unit(w0)
     if chance < scanner.low_noise:
-        hit[0], kind[0] = solid - (2.0 + 10.0 * unit(w1)) / dz, np.uint8(LOW_NOISE)
+        depth = 2.0 + 10.0 * unit(w1)
+        hit[0], kind[0] = _ground_range(model.terrain, ox, oy, oz, dx, dy, dz) - depth / dz, np.uint8(LOW_NOISE)
         return 1
     if chance < scanner.low_noise + scanner.high_noise:
         height = scanner.false_bottom + (scanner.false_top - scanner.false_bottom) * unit(w1)

@@ -139,15 +139,16 @@ def surface_model(
     cell : float
         Cell size of the index [m]; 2 m is the fastest for houses of 10 m.
     """
-    ring = np.asarray(prism_ring, np.float64).reshape(-1, 4, 2)
-    plane = np.ascontiguousarray(prism_plane, np.float64).reshape(-1, 3)
+    # Copies: an array that came read-only would be another type to the compiler, and every kernel would be compiled again.
+    ring = np.array(prism_ring, np.float64).reshape(-1, 4, 2)
+    plane = np.array(prism_plane, np.float64, order="C").reshape(-1, 3)
     step = np.roll(ring, -1, axis=1) - ring
     length = np.sqrt(step[..., 0] * step[..., 0] + step[..., 1] * step[..., 1])
     real = length > 0.0
     safe = np.where(real, length, 1.0)
     edge = np.stack([step[..., 1] / safe, -step[..., 0] / safe, np.where(real, 0.0, -1.0)], axis=-1)
     edge[..., 2] -= edge[..., 0] * ring[..., 0] + edge[..., 1] * ring[..., 1]
-    crown = np.ascontiguousarray(crown, np.float64).reshape(-1, 5)
+    crown = np.array(crown, np.float64, order="C").reshape(-1, 5)
     box = np.concatenate([ring.min(axis=1), ring.max(axis=1)], axis=1)
     height = (plane[:, None, 0] * ring[..., 0] + plane[:, None, 1] * ring[..., 1] + plane[:, None, 2]).max(axis=1)
     reach = crown[:, 3:4]
@@ -160,9 +161,9 @@ def surface_model(
     prism_start, prism_index = _index(box, height, edge, float(west), float(south), float(cell), cell_top)
     crown_start, crown_index = _index(crown_box, crown_top, none, float(west), float(south), float(cell), cell_top)
     top = max(height.max(initial=-np.inf), crown_top.max(initial=-np.inf))
-    kind = np.ascontiguousarray(prism_class, np.uint8)
+    kind = np.array(prism_class, np.uint8, order="C")
     return SurfaceModel(
-        np.ascontiguousarray(terrain, np.float64), np.ascontiguousarray(edge), plane, kind, crown, float(west), float(south),
+        np.array(terrain, np.float64, order="C"), np.ascontiguousarray(edge), plane, kind, crown, float(west), float(south),
         float(cell), cell_top, prism_start, prism_index, crown_start, crown_index, float(top),
     )  # fmt: skip
 

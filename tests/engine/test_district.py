@@ -1,0 +1,418 @@
+import datetime
+import io
+import json
+import math
+from collections import Counter
+
+import laspy
+import numba
+import numpy as np
+import pvlib
+import pyogrio
+import pytest
+
+from felsina.engine.city import read_city
+from felsina.engine.district import shapes
+from felsina.engine.district.blocks import KINDS
+from felsina.engine.district.scan import DENSITY, scan_tile, tile_windows
+from felsina.engine.district.scene import ORIGIN, PITCH, build_district
+from felsina.engine.district.truth import building_truth, compare_with_truth, truth_record
+from felsina.engine.district.weather import HEATWAVE_FIRST, HEATWAVE_LENGTH, LATITUDE, LONGITUDE, epw_text
+from felsina.engine.errors import UsageError
+from felsina.engine.io.district_files import write_district
+from felsina.kernels.pointcloud.surface import surface_height, surface_model, terrain_height
+
+
+@pytest.fixture(scope="module")
+def district():
+    return build_district(256.0, 1)
+
+
+@pytest.fixture(scope="module")
+def truth(district):
+    return building_truth(district)
+
+
+@pytest.fixture(scope="module")
+def points(district):
+    tiles = [scan_tile(district, w) for w in tile_windows(256.0)]
+    return {name: np.concatenate([t[name] for t in tiles]) for name in tiles[0]}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_district(tmp_path_factory.mktemp("district"), 128.0, 3).parent
+
+
+@pytest.fixture(scope="module")
+def weather():
+    return pvlib.iotools.read_epw(io.StringIO(epw_text(1)))
+
+
+def ring_area(ring):
+    x, y = np.array(ring).T
+    x, y = x - x[0], y - y[0]
+    return 0.5 * (x * np.roll(y, -1) - np.roll(x, -1) * y).sum()
+
+
+def contents(folder):
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+# The scene
+
+
+def test_sixteen_blocks_hold_every_kind_and_about_sixty_buildings(district):
+    assert Counter(b.kind for b in district.blocks) == Counter(KINDS)
+    assert 50 <= len(district.buildings) <= 80
+    assert {b.roof_type for b in district.buildings} == {"flat", "gabled", "hipped", "basilica"}
+    assert {"green", "bare"} <= {b.cover for b in district.blocks}
+    assert sum(b.residents for b in district.buildings) > 500
+    assert 0 < sum(b.portico_length > 0.0 for b in district.buildings) < len(district.buildings)
+    for b in district.buildings:
+        if b.portico_length:
+            assert 3.0 <= b.portico_depth <= 4.0
+            assert 3.5 <= b.portico_height <= 4.0
+
+
+def test_buildings_grow_with_the_area():
+    counts = [len(build_district(n * PITCH, 5).buildings) / n**2 for n in (4, 8, 16)]
+    assert max(counts) < 1.15 * min(counts)
+
+
+def test_a_block_stays_the_same_when_the_district_grows():
+    small, large = build_district(2 * PITCH, 4), build_district(5 * PITCH + 10.0, 4)
+    grown = {b.name: b for b in large.blocks}
+    assert len(small.blocks) == 4
+    assert all(grown[b.name] == b for b in small.blocks)
+    mine = {b.building_id: g for b, g in zip(large.buildings, large.ground, strict=True)}
+    assert all(mine[b.building_id] == g for b, g in zip(small.buildings, small.ground, strict=True))
+    # A laser pulse reaches at most 30 m through the roofs, so half a block from the border nothing can differ.
+    window = (0, 0, 90_000, 90_000)
+    for a, b in zip(scan_tile(small, window).values(), scan_tile(large, window).values(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_another_seed_gives_another_district():
+    one, two = build_district(4 * PITCH, 1), build_district(4 * PITCH, 2)
+    assert [b.kind for b in one.blocks] != [b.kind for b in two.blocks]
+    assert one.terrain.tolist() != two.terrain.tolist()
+
+
+@pytest.mark.parametrize(("size", "seed"), [(10.0, 1), (math.nan, 1), (256.0, -1), (1e9, 1)])
+def test_an_impossible_size_or_seed_is_refused(size, seed):
+    with pytest.raises(UsageError, match="expected"):
+        build_district(size, seed)
+
+
+def test_roof_faces_partition_the_footprint(district, truth):
+    x, y = district.prism_ring[..., 0], district.prism_ring[..., 1]
+    step_x, step_y = np.roll(x, -1, axis=1) - x, np.roll(y, -1, axis=1) - y
+    turn = step_x * np.roll(step_y, -1, axis=1) - np.roll(step_x, -1, axis=1) * step_y
+    assert (turn > -1e-9).all()  # convex and counter-clockwise
+    outline = [ring_area(b.ring) for b in district.buildings]
+    np.testing.assert_allclose(truth["footprint_area_m2"], outline, rtol=1e-9)
+
+
+def test_no_two_buildings_overlap(district):
+    import shapely
+
+    outlines = [shapely.Polygon(b.ring) for b in district.buildings]
+    assert all(p.is_valid for p in outlines)
+    one, two = shapely.STRtree(outlines).query(outlines, predicate="intersects")
+    shared = shapely.area(shapely.intersection(np.array(outlines)[one[one < two]], np.array(outlines)[two[one < two]]))
+    assert shared.size > 40
+    assert shared.max() < 1e-6
+    assert shapely.union_all(outlines).within(shapely.box(0, 0, 256, 256))
+
+
+# Its truth
+
+
+def test_true_volumes_are_the_integral_of_the_surface(district, truth):
+    step = 0.05
+    kinds = {b.kind: i for i, b in enumerate(district.buildings)}
+    assert len(kinds) == len(set(KINDS)) - 1  # a park has no building
+    for kind, i in kinds.items():
+        own = district.prism_building == i
+        ring = district.prism_ring[own]
+        west, south = ring.reshape(-1, 2).min(axis=0) - step
+        east, north = ring.reshape(-1, 2).max(axis=0) + step
+        model = surface_model(
+            district.terrain,
+            ring,
+            district.prism_plane[own],
+            np.full(own.sum(), 6),
+            np.empty((0, 5)),
+            (west, south, east, north),
+        )
+        x, y = np.meshgrid(np.arange(west, east, step), np.arange(south, north, step))
+        z, cls = surface_height(model, x, y)
+        built = cls == 6
+        ground = terrain_height(district.terrain, x, y).ravel()
+        # Cells on the outline are in or out as a whole: at the very worst half a cell along all of it.
+        outline = district.buildings[i].ring
+        error = 0.5 * step * sum(math.dist(p, q) for p, q in zip(outline, [*outline[1:], outline[0]], strict=True))
+        assert built.sum() * step**2 == pytest.approx(truth["footprint_area_m2"][i], abs=error), kind
+        # What is lost or won at the edge has nearly the mean height, so the mean is ten times as good.
+        assert (z - ground)[built].mean() == pytest.approx(truth["height_m"][i], rel=1e-3), kind
+        assert truth["volume_m3"][i] == pytest.approx(truth["height_m"][i] * truth["footprint_area_m2"][i]), kind
+        assert z[built].max() - district.ground[i] == pytest.approx(truth["ridge_height_m"][i], abs=0.05), kind
+
+
+def test_truth_agrees_with_the_surface_that_is_scanned(district):
+    rng = np.random.default_rng(2)
+    faces = rng.integers(0, len(district.prism_ring), 200)
+    centre = district.prism_ring[faces].mean(axis=1)
+    z, kind = surface_height(district.surface, centre[:, 0], centre[:, 1])
+    plane = district.prism_plane[faces]
+    assert (kind == 6).all()
+    np.testing.assert_allclose(z, plane[:, 0] * centre[:, 0] + plane[:, 1] * centre[:, 1] + plane[:, 2], atol=1e-9)
+
+
+def test_roofs_have_the_volumes_of_the_textbook():
+    def volume(prisms):
+        total = 0.0
+        for ring, (a, b, c) in prisms:
+            for p, q, r in ((ring[0], ring[1], ring[2]), (ring[0], ring[2], ring[3])):
+                x, y = (p[0] + q[0] + r[0]) / 3.0, (p[1] + q[1] + r[1]) / 3.0
+                total += ring_area([p, q, r]) * (a * x + b * y + c)
+        return total
+
+    centre, e = (31.0, -7.0), (0.8, 0.6)
+    box, wedge = 4.0 * 7.0 * 5.0 * 6.0, 0.5 * 5.0 * 5.0  # a = 7, b = 5, eaves 6, slope 0.5: gable triangle of b * slope b
+    assert volume(shapes.gabled_roof(centre, e, 7.0, 5.0, 6.0, 0.5)) == pytest.approx(box + wedge * 14.0)
+    # A hip is a pyramid over the two ends and a gable over the ridge.
+    assert volume(shapes.hipped_roof(centre, e, 7.0, 5.0, 6.0, 0.5)) == pytest.approx(box + 100.0 * 2.5 / 3.0 + wedge * 4.0)
+    assert volume(shapes.hipped_roof(centre, e, 5.0, 5.0, 6.0, 0.5)) == pytest.approx(600.0 + 100.0 * 2.5 / 3.0)
+    assert volume(shapes.tower_roof(centre, e, 7.0, 5.0, 6.0, 3.0)) == pytest.approx(box + 140.0 / 9.0 * 3.0)
+    # Aisles of 4 m rise from 3.3 by 0.4; the nave is a gable on 6.
+    aisles = 2.0 * 14.0 * 4.0 * (3.3 + 0.4 * 2.0)
+    assert volume(shapes.basilica_roof(centre, e, 7.0, 5.0, 4.0, 6.0, 0.5)) == pytest.approx(box + wedge * 14.0 + aisles)
+
+
+def test_an_inset_ring_lies_at_its_distances():
+    ring = [(0.0, 0.0), (50.0, 4.0), (47.0, 52.0), (-3.0, 48.0)]
+    inner = shapes.inset(ring, [5.0, 6.0, 7.0, 8.0])
+    for k, distance in enumerate((5.0, 6.0, 7.0, 8.0)):
+        n = shapes.left(shapes.direction(ring[k], ring[(k + 1) % 4]))
+        for corner in (inner[k], inner[(k + 1) % 4]):
+            assert (corner[0] - ring[k][0]) * n[0] + (corner[1] - ring[k][1]) * n[1] == pytest.approx(distance)
+
+
+def test_party_walls_are_the_lower_of_two_walls(district, truth):
+    walls = truth["party_wall_area_m2"]
+    by_kind = {k: [i for i, b in enumerate(district.buildings) if b.kind == k] for k in set(KINDS)}
+    assert all(walls[i] == 0.0 for k in ("detached", "tower", "church") for i in by_kind[k])
+    assert all(walls[i] > 30.0 for k in ("perimeter", "row", "commercial") for i in by_kind[k])
+    for hall in by_kind["commercial"][::2]:
+        (_, p, q, _), office = district.buildings[hall].ring, hall + 1
+        end = (0.5 * (p[0] + q[0]), 0.5 * (p[1] + q[1]))
+        floor = terrain_height(district.terrain, np.array([end[0]]), np.array([end[1]]))[0]
+        top = min(district.ground[i] + district.buildings[i].eaves for i in (hall, office))
+        # The ground bends by less than a centimetre along 20 m of wall.
+        assert walls[hall] == pytest.approx(math.dist(p, q) * (top - floor), rel=2e-3)
+        assert walls[office] == walls[hall]
+
+
+def test_exact_results_have_no_error_and_wrong_ones_have_theirs(district, truth):
+    record = json.loads(json.dumps(truth_record(district)))
+    x, y = np.arange(2.0, 250.0, 4.0), np.arange(250.0, 2.0, -4.0)
+    ground = terrain_height(district.terrain, *np.meshgrid(x, y))
+    names = np.array([b.building_id for b in district.buildings])[::-1]
+    classes = np.array([2, 2, 6, 5, 3, 9])
+    results = {
+        "x": x + ORIGIN[0], "y": y + ORIGIN[1], "ground_elevation": ground, "building_id": names,
+        "building_height": truth["height_m"][::-1], "building_volume": truth["volume_m3"][::-1],
+        "building_party_wall_area": truth["party_wall_area_m2"][::-1], "point_class": classes, "point_class_true": classes,
+    }  # fmt: skip
+    exact = {m: v for m, v, _, _ in compare_with_truth(record, results)}
+    assert {m for m, v in exact.items() if v == 1.0} == {"ground F1", "building F1", "vegetation F1"}
+    assert exact["footprints with geometry"] == 100.0
+    # The record is rounded to a tenth of a millimetre; the ground is compared in millimetres.
+    assert all(v < 1e-3 for m, v in exact.items() if "error" in m or "RMSE" in m)
+
+    wrong = dict(results)
+    wrong["ground_elevation"] = np.where(np.arange(x.size) == 0, np.nan, ground + 0.25)
+    wrong["building_height"] = results["building_height"] - 0.5
+    wrong["building_volume"] = results["building_volume"] * 1.1
+    wrong["building_volume"][:7] = np.nan
+    wrong["point_class"] = np.array([2, 6, 6, 5, 2, 9])
+    off = {m: v for m, v, _, _ in compare_with_truth(record, wrong)}
+    assert off["ground RMSE"] == pytest.approx(0.25, abs=1e-3)
+    assert off["building height error, median"] == pytest.approx(0.5, abs=1e-3)
+    assert off["building volume error, p95"] == pytest.approx(10.0, abs=1e-2)
+    assert off["footprints with geometry"] == pytest.approx(100.0 * (1.0 - 7.0 / len(names)))
+    assert off["ground F1"] == pytest.approx(0.5)
+    assert off["vegetation F1"] == pytest.approx(2.0 / 3.0)
+    shifted = {m: v for m, v, _, _ in compare_with_truth(record, results | {"x": results["x"] + 30.0})}
+    assert shifted["ground RMSE"] > 0.1
+
+
+# Its scan
+
+
+def test_density_is_as_planned(points):
+    assert points["X"].size / 256.0**2 == pytest.approx(DENSITY, rel=0.2)
+    assert 10.0 < points["X"].size / 256.0**2 < 15.0
+
+
+def test_every_return_lies_on_what_its_class_says(district, points):
+    x, y, z = (points[n] / 1000.0 for n in ("X", "Y", "Z"))
+    ground = terrain_height(district.terrain, x, y)
+    kind = points["classification"]
+    assert set(np.unique(kind)) == {2, 3, 4, 5, 6, 7, 9, 18}
+    # Range noise is 2 cm, so six of it hold all of half a million returns.
+    assert np.abs(z - ground)[kind == 2].max() < 0.12
+    assert (z - ground)[kind == 6].min() > -0.12
+    assert (z - ground)[kind == 5].min() > 1.88
+    assert (z < ground - 1.5)[kind == 7].all()
+    roof, _ = surface_height(district.surface, x, y)
+    on_roof = np.abs(z - roof)[kind == 6]
+    assert np.quantile(on_roof, 0.8) < 0.1  # the rest: walls, and points that noise moved over an edge
+
+
+def test_only_vegetation_gives_several_returns(points):
+    order = np.lexsort((points["return_number"], points["gps_time"]))
+    p = {n: v[order] for n, v in points.items()}
+    several = p["number_of_returns"] > 1
+    assert 0.01 < several.mean() < 0.2
+    assert np.isin(p["classification"][several & (p["return_number"] < p["number_of_returns"])], (3, 4, 5)).all()
+    assert (p["return_number"] <= p["number_of_returns"]).all()
+    same = np.diff(p["gps_time"]) == 0.0
+    assert (np.diff(p["return_number"].astype(int))[same] >= 1).all()
+    assert (np.diff(p["number_of_returns"].astype(int))[same] == 0).all()
+
+
+def test_tiles_share_the_points_out_and_cut_through_buildings(district, points):
+    windows = tile_windows(256.0)
+    assert len(windows) >= 4
+    assert sum((w[2] - w[0]) * (w[3] - w[1]) for w in windows) == 256_000**2
+    whole = scan_tile(district, (0, 0, 256_000, 256_000))
+    key = [np.lexsort((p["return_number"], p["gps_time"])) for p in (whole, points)]
+    for name in whole:
+        np.testing.assert_array_equal(whole[name][key[0]], points[name][key[1]])
+    cut = windows[0][2] / 1000.0
+    assert any(min(p[0] for p in b.ring) < cut < max(p[0] for p in b.ring) for b in district.buildings)
+
+
+# Its files
+
+
+def test_the_same_seed_writes_the_same_bytes_on_one_and_two_threads(folder, tmp_path):
+    before = numba.get_num_threads()
+    try:
+        numba.set_num_threads(1)
+        again = contents(write_district(tmp_path, 128.0, 3).parent)
+    finally:
+        numba.set_num_threads(before)
+    assert again == contents(folder)
+    assert len([n for n in again if n.endswith(".laz")]) >= 4
+
+
+def test_another_seed_writes_other_bytes(folder, tmp_path):
+    one, two = contents(folder), contents(write_district(tmp_path, 128.0, 4).parent)
+    # Empty of points or not, no tile and no other file but the city file is alike.
+    assert {n for n in one.keys() & two.keys() if one[n] == two[n]} <= {"city.toml"}
+
+
+def test_the_city_file_names_all_that_was_written(folder):
+    city = read_city(folder / "city.toml")
+    assert len(city.files(city.points.files)) == len(list((folder / "tiles").iterdir()))
+    start = datetime.date.fromisoformat(city.heatwave.start)
+    assert start == HEATWAVE_FIRST + datetime.timedelta(days=1)
+    assert city.heatwave.days <= HEATWAVE_LENGTH - 1
+    assert (city.path(city.weather.file)).is_file()
+    assert all(city.path(p).is_file() for p in city.landcover.layers.values())
+    info = pyogrio.read_info(city.path(city.footprints.file))
+    assert {city.footprints.id, "construction_year", "use", "floors", "residents", "portico"} <= set(info["fields"])
+    assert info["crs"] == "EPSG:7791"
+    assert info["features"] == len(json.loads((folder / "truth.json").read_text())["buildings"])
+
+
+def test_land_cover_leaves_no_square_metre_without_a_kind(folder):
+    import shapely
+
+    layers = read_city(folder / "city.toml").landcover.layers
+    polygons = [shapely.from_wkb(pyogrio.raw.read(folder / p)[2]) for p in layers.values()]
+    assert all(shapely.is_valid(p).all() for p in polygons)
+    west, south = ORIGIN
+    covered = shapely.union_all(np.concatenate(polygons))
+    assert shapely.box(west, south, west + 128.0, south + 128.0).difference(covered).area < 1e-6
+
+
+def test_tiles_are_las_1_4_with_a_crs_and_no_clock(folder):
+    for path in sorted((folder / "tiles").iterdir()):
+        with laspy.open(path) as reader:
+            header = reader.header
+            assert (str(header.version), header.point_format.id) == ("1.4", 6)
+            assert header.creation_date == datetime.date(2026, 1, 1)
+            assert header.parse_crs().to_epsg() == 7791
+            cloud = reader.read()
+        assert len(cloud) == header.point_count > 0
+        west, south = (float(v) for v in path.stem.split("_")[1:])
+        assert cloud.x.min() >= ORIGIN[0] + west
+        assert cloud.y.min() >= ORIGIN[1] + south
+
+
+# Its weather
+
+
+def test_the_year_is_a_whole_epw_that_others_read(weather):
+    lines = epw_text(1).splitlines()
+    assert len(lines) == 8 + 8760
+    assert {line.count(",") for line in lines[8:]} == {34}
+    data, meta = weather
+    assert len(data) == 8760
+    assert (meta["latitude"], meta["longitude"], meta["TZ"]) == (LATITUDE, LONGITUDE, 1.0)
+    assert not data.drop(columns=["data_source_unct"]).isna().any().any()
+
+
+def test_the_heatwave_is_where_it_is_said_to_be_and_nowhere_else(weather):
+    air = weather[0]["temp_air"].to_numpy().reshape(365, 24)
+    first = (HEATWAVE_FIRST - datetime.date(2015, 1, 1)).days
+    wave = slice(first, first + HEATWAVE_LENGTH)
+    np.testing.assert_allclose(air[wave].max(axis=1), 38.0, atol=0.3)
+    np.testing.assert_allclose(air[wave].min(axis=1), 26.0, atol=0.5)
+    rest = np.delete(air, np.r_[first - 2 : first + HEATWAVE_LENGTH + 2], axis=0)
+    assert rest.max() < 37.0
+    assert (rest.min(axis=1) < 25.0).all()
+
+
+def test_the_seasons_are_those_of_the_po_valley(weather):
+    monthly = weather[0]["temp_air"].groupby(weather[0]["month"]).mean()
+    assert 0.0 < monthly[1] < 7.0
+    assert 22.0 < monthly[7] < 29.0
+    assert 12.0 < weather[0]["temp_air"].mean() < 16.5
+    assert 1200.0 < weather[0]["ghi"].sum() / 1000.0 < 1700.0  # kWh m-2; Bologna receives about 1,450
+    assert (weather[0]["temp_dew"] < weather[0]["temp_air"]).all()
+    assert weather[0]["relative_humidity"].between(5, 100).all()
+    assert weather[0]["atmospheric_pressure"].between(97_000, 104_000).all()
+    assert weather[0]["wind_speed"].between(0.2, 15).all()
+    assert weather[0]["ghi_infrared"].between(180, 480).all()
+    assert weather[0]["temp_air"].diff().abs().max() < 6.0
+
+
+def test_diffuse_never_exceeds_global_and_the_night_is_dark(weather):
+    data = weather[0]
+    assert (data["dhi"] <= data["ghi"]).all()
+    assert (data["ghi"] <= data["etr"] + 1).all()
+    dark = data["etr"] == 0
+    assert 3500 < dark.sum() < 4500
+    assert (data.loc[dark, ["ghi", "dni", "dhi"]] == 0).all().all()
+
+
+def test_only_the_middle_of_the_hour_before_the_label_explains_the_beam(weather):
+    import pandas as pd
+
+    data = weather[0]
+    bright = (data["dni"] > 200).to_numpy()
+    ratio = ((data["ghi"] - data["dhi"]) / data["dni"]).to_numpy()[bright]
+
+    def misfit(minutes):
+        at = data.index[bright] + pd.Timedelta(minutes=minutes)  # pvlib's index is the start of the hour
+        sine = np.sin(np.radians(pvlib.solarposition.get_solarposition(at, LATITUDE, LONGITUDE)["elevation"].to_numpy()))
+        return math.sqrt(((ratio - sine) ** 2).mean())
+
+    assert misfit(30) < 0.01
+    assert min(misfit(m) for m in (-30, 0, 60, 90)) > 4.0 * misfit(30)
