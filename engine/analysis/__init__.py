@@ -1,0 +1,1 @@
+"""What notebooks and reports call; nothing that a rank runs imports it."""
