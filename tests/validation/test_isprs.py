@@ -1,7 +1,8 @@
 """The ground filter on the ISPRS filter test: manual truth for eight samples, one parameter set.
 
-Sithole & Vosselman 2004, doi:10.1016/j.isprsjprs.2004.05.004. Pingel, Clarke & McBride 2013 report 4.40 % total error with a
-single set over fifteen samples. These copies have northings rounded to half a metre.
+Sithole & Vosselman 2004, doi:10.1016/j.isprsjprs.2004.05.004. Pingel, Clarke & McBride 2013 report a mean kappa
+of 85.4 % with a single parameter set over the whole data set, 90.02 % optimised. The set held here was chosen on these eight
+samples: a fit, not a blind test. These copies have northings rounded to half a metre.
 """
 
 import numpy as np

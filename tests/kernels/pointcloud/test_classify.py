@@ -145,14 +145,14 @@ def f1(truth, answer, label):
 def test_agrees_with_the_classes_of_delft(felsina_data):
     truth, answer = producer_and_own(felsina_data / "lidar" / "3dfier_delft_ahn3" / "ahn3_cropped_1.laz")
     truth = np.where(np.isin(truth, (9, 26)), GROUND, truth)  # water and bridge decks
-    # Measured 0.961 and 0.917. AHN's class 6 has walls below 2 m (5 %), which are not high enough here.
+    # Measured 0.961 and 0.917, a fit: the thresholds were chosen here. 7 % of AHN's class 6 is too low for a building of ours.
     assert f1(truth, answer, GROUND) >= 0.95
     assert f1(truth, answer, BUILDING) >= 0.90
 
 
 def test_agrees_with_the_classes_of_a_lidar_hd_tile(felsina_data):
     truth, answer = producer_and_own(felsina_data / "lidar" / "ign_lidarhd" / "test_data_77055_627755_LA93_IGN69.laz")
-    # Measured 0.987, 0.746 and 0.951: few trees, and half of what is called one in error is the edge of a roof.
+    # Measured 0.987, 0.746 and 0.951, a fit too: few trees, and three quarters of what is called one in error is building.
     assert f1(truth, answer, GROUND) >= 0.97
     assert f1(truth, answer, HIGH_VEGETATION) >= 0.70
     assert f1(truth, answer, BUILDING) >= 0.93
