@@ -57,6 +57,7 @@ def _node(path: Path) -> tuple[str, xr.Dataset]:
         decode_coords="all",
         decode_timedelta=False,
     )
+    dataset = dataset.set_coords("crs")  # also where no variable is on a map
     dataset.attrs = {k: v for k, v in attrs.items() if k not in ("configuration", "inputs")}
     offset = attrs.get("utc_offset", "")
     if "time" in dataset.dims and offset:

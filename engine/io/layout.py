@@ -27,7 +27,7 @@ ROW_CHUNK = 65_536  # values of a chunk everywhere else
 GZIP_LEVEL = 1  # level 4 made quantised maps 3 % smaller and took twice as long
 FILTERS: dict[str, Any] = {"compression": "gzip", "compression_opts": GZIP_LEVEL, "shuffle": True, "fletcher32": True}
 TEXT = h5py.string_dtype("utf-8")
-_BARE = "This is a netCDF dimension but not a netCDF variable"
+_BARE = "This is a netCDF dimension but not a netCDF variable."
 
 _COORDINATES: dict[str, dict[str, Any]] = {
     "x": {"standard_name": "projection_x_coordinate", "long_name": "easting", "units": "m", "axis": "X"},

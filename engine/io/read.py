@@ -122,7 +122,7 @@ def text_attribute(item: Any, name: str) -> str:
 
 def is_bare(dataset: Any) -> bool:
     """Return whether a dataset is a netCDF dimension without values."""
-    return text_attribute(dataset, "NAME").startswith("This is a netCDF dimension but not a netCDF variable")
+    return text_attribute(dataset, "NAME").startswith("This is a netCDF dimension but not a netCDF variable.")
 
 
 def _variable(file: h5py.File, product: str, name: str, path: str | Path) -> Any:
