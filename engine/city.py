@@ -81,8 +81,8 @@ class TerrainOptions(Options):
     resolution_m: float = option(0.5, "Cell size of terrain, surface and canopy.", "m", 0.1, 100.0)
     snap_m: float = option(4.0, "Edges of the grid lie on multiples of it, so that coarser grids nest.", "m", 0.1, 1000.0)
     margin_m: float = option(0.0, "Ground kept around the bounds of the points.", "m", 0.0, 10_000.0)
-    window_m: float = option(18.0, "Largest window of the ground filter: the widest building it removes.", "m", 2.0, 200.0)
-    slope: float = option(0.2, "Steepest ground of the ground filter.", "1", 0.01, 5.0)
+    window_m: float = option(18.0, "Radius of the ground filter's largest window: half the widest thing it removes.", "m", 2.0, 200.0)
+    slope: float = option(0.18, "Tangent of the steepest ground of the ground filter.", "1", 0.01, 5.0)
 
 
 @dataclass(frozen=True, kw_only=True)

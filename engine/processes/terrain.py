@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from felsina.engine.errors import InputError
 from felsina.engine.grid import BLOCK
 from felsina.engine.parallel.world import Window, World
-from felsina.kernels.pointcloud.gaps import GapFilling
+from felsina.kernels.pointcloud.gaps import CYCLES, GapFilling
 from felsina.kernels.pointcloud.raster import NO_MAX, NO_MIN, bin_highest, bin_lowest, bin_sums, cell_height, cell_mean
 
 ROOF_MIN_HEIGHT = 1.5  # m above ground; a building return below it (a low wall, the edge of a car port) does not hide the sky
@@ -89,13 +89,14 @@ class PointRasters:
             world.release(array)
 
 
-def fill(world: World, grid: NDArray[np.float32], what: str) -> NDArray[np.float32]:
+def fill(world: World, grid: NDArray[np.float32], what: str, cycles: int = CYCLES) -> NDArray[np.float32]:
     """Fill the void (NaN) cells of a shared raster harmonically, all ranks together.
 
     Parameters
     ----------
     grid : (ny, nx) float32 shared
     what : the name of the thing in the error
+    cycles : of the multigrid
 
     Returns
     -------
@@ -114,7 +115,7 @@ def fill(world: World, grid: NDArray[np.float32], what: str) -> NDArray[np.float
         return taken[-1]
 
     try:
-        filling = GapFilling(grid, allocate=allocate)
+        filling = GapFilling(grid, cycles, allocate)
     except ValueError as error:
         raise InputError(
             f"There is no {what} in the scene: no cell to start from. Check the points and their classes."

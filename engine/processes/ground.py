@@ -1,0 +1,71 @@
+"""The ground filter over ranks: the stages of SMRF on rows that the ranks share, bit for bit what one process gets."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from felsina.engine.grid import BLOCK
+from felsina.engine.parallel.world import World
+from felsina.engine.processes.terrain import fill
+from felsina.kernels.pointcloud.ground import (
+    LOW_OUTLIER_SLOPE,
+    SmrfSurface,
+    low_outliers,
+    mark_objects,
+    open_rows,
+    slope_rows,
+    window_cells,
+)
+
+FILL_CYCLES = 6  # as `kernels.pointcloud.ground.smrf`, which this must equal
+
+
+def filter_ground(world: World, lowest: NDArray[np.float32], cell_m: float, window_m: float, slope: float) -> SmrfSurface:
+    """Return the provisional ground under the lowest points of the whole grid; collective.
+
+    Parameters
+    ----------
+    lowest : (ny, nx) float32 shared
+        Lowest point of each cell [m], NaN where there is none.
+    cell_m, window_m, slope : as in `kernels.pointcloud.ground.smrf`
+
+    Raises
+    ------
+    InputError
+        When no cell has a point.
+    """
+    shape = (lowest.shape[0], lowest.shape[1])
+    j0, j1 = world.share_of(shape[0], BLOCK)
+    mine = [(slice(j0, j1),)]
+    surface = _shared_copy(world, fill(world, lowest, "point", FILL_CYCLES))
+    is_object = world.shared(shape, np.bool_)
+    is_object[j0:j1] = low_outliers(surface, LOW_OUTLIER_SLOPE * cell_m)[j0:j1]
+    world.synchronise(is_object, mine)
+    if is_object.any():
+        holes = _shared_copy(world, np.where(is_object, np.float32(np.nan), surface))
+        surface = _shared_copy(world, fill(world, holes, "point", FILL_CYCLES))
+    last, opened, spare = surface, world.shared(shape, np.float32), world.shared(shape, np.float32)
+    for radius in range(1, window_cells(window_m, cell_m) + 1):
+        if j0 < j1:
+            open_rows(last, radius, j0, j1, opened)
+            mark_objects(last, opened, slope * cell_m * radius, j0, j1, is_object)
+        world.synchronise(opened, mine)
+        last, opened = opened, last if radius > 1 else spare
+    world.synchronise(is_object, mine)
+    holes = _shared_copy(world, np.where(is_object | np.isnan(lowest), np.float32(np.nan), surface))
+    ground = _shared_copy(world, fill(world, holes, "ground", FILL_CYCLES))
+    steepness = world.shared(shape, np.float32)
+    if j0 < j1:
+        slope_rows(ground, cell_m, j0, j1, steepness)
+    world.synchronise(steepness, mine)
+    return SmrfSurface(ground, steepness, is_object)
+
+
+def _shared_copy(world: World, array: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a shared array that holds an array which every rank has; each rank writes its share."""
+    out: NDArray[np.float32] = world.shared((array.shape[0], array.shape[1]), np.float32)
+    rows = slice(*world.share_of(array.shape[0], BLOCK))
+    out[rows] = array[rows]
+    world.synchronise(out, [(rows,)])
+    return out
