@@ -1,6 +1,8 @@
 """Outlines of buildings from building-classified points, for cities without footprints.
 
-1. Occupancy of a raster anchored at the origin of the CRS, closed (gaps of two cells) and opened (single cells) with a 3 x 3
+1. Counts in a raster anchored at the origin of the CRS. A cell is built where the density of its 3 x 3 square reaches half of
+   that of the built cells in its 11 x 11 square: half the density is where the middle of the square meets a straight edge, and
+   stray points beside a roof do not widen it. The raster is closed (gaps of two cells) and opened (single cells) with a 3 x 3
    square; cells that meet only in a corner are joined, so that every traced ring is simple.
 2. Components of cells that share a side; small ones are dropped, small holes filled, boundaries traced along cell sides.
 3. Each ring is simplified (Douglas and Peucker), turned to its two dominant perpendicular directions, and its sides are
@@ -67,8 +69,10 @@ def derive_outlines(
     column0, row0 = int(points[:, 0].min()) // cell_mm - margin, int(points[:, 1].max()) // cell_mm + margin
     nx = int(points[:, 0].max()) // cell_mm - column0 + margin + 1
     ny = row0 - int(points[:, 1].min()) // cell_mm + margin + 1
-    full = np.zeros((ny, nx), np.uint8)
-    _occupy(points, cell_mm, column0, row0, full)
+    count = np.zeros((ny, nx), np.int32)
+    _count(points, cell_mm, column0, row0, count)
+    full = _eroded(_dilated((count > 0).astype(np.uint8)))
+    full = _dense(count, full)
     full = _eroded(_dilated(full))
     full = _dilated(_eroded(full))
     _join_corners(full)
@@ -91,9 +95,31 @@ def derive_outlines(
 
 
 @rows
-def _occupy(points, size, column0, row0, full):
+def _count(points, size, column0, row0, count):
     for p in range(len(points)):
-        full[row0 - points[p, 1] // size, points[p, 0] // size - column0] = 1
+        count[row0 - points[p, 1] // size, points[p, 0] // size - column0] += 1
+
+
+@rows
+def _dense(count, full):
+    """Keep cells of `full` with at least half the density of their surroundings, compared in integers."""
+    ny, nx = full.shape
+    points, cells = np.zeros((ny + 1, nx + 1), np.int64), np.zeros((ny + 1, nx + 1), np.int64)
+    for r in range(ny):
+        for c in range(nx):
+            points[r + 1, c + 1] = count[r, c] + points[r, c + 1] + points[r + 1, c] - points[r, c]
+            cells[r + 1, c + 1] = full[r, c] + cells[r, c + 1] + cells[r + 1, c] - cells[r, c]
+    out = np.zeros((ny, nx), np.uint8)
+    for r in range(1, ny - 1):
+        for c in range(1, nx - 1):
+            if full[r, c] == 0:
+                continue
+            near = points[r + 2, c + 2] - points[r - 1, c + 2] - points[r + 2, c - 1] + points[r - 1, c - 1]
+            a, b, d, e = max(r - 5, 0), min(r + 6, ny), max(c - 5, 0), min(c + 6, nx)
+            wide = points[b, e] - points[a, e] - points[b, d] + points[a, d]
+            built = cells[b, e] - cells[a, e] - cells[b, d] + cells[a, d]
+            out[r, c] = 2 * near * built >= 9 * wide
+    return out
 
 
 @rows
