@@ -34,51 +34,60 @@ Box = tuple[int, int, int, int, int, int]
 
 
 @cell
-def koren_excess(up, centre, down, up_is_air):
-    """Face value less `centre` for flow from `centre` to `down`: third-order upwind, limited after Koren, without a division.
+def koren_excess(behind, ahead):
+    """Face value less that of the cell which the flow leaves: third-order upwind, limited after Koren, without a division.
 
-    1/2 phi (down - centre), phi = max(0, min(2 r, (2 + r) / 3, 2)), r = (centre - up) / (down - centre); 0 behind a solid cell.
+    1/2 phi(r) ahead, phi = max(0, min(2 r, (2 + r) / 3, 2)), r = behind / ahead: the differences of the scalar, in the sense of
+    the flow, across the cell's upwind face and across this one.
     """
-    a = (centre - up) * up_is_air
-    b = down - centre
-    x, y = abs(a), abs(b)
-    m = min(min(x, y), (y + y + x) * type(up)(1.0 / 6.0))
-    m = m if b > type(up)(0) else -m
-    return m if a * b > type(up)(0) else type(up)(0)
+    zero = type(ahead)(0)
+    x, y = abs(behind), abs(ahead)
+    m = min(min(x, y), (y + y + x) * type(ahead)(1.0 / 6.0))
+    m = m if ahead > zero else -m
+    return m if behind * ahead > zero else zero
+
+
+@cell
+def koren_axis(a2, a1, c, b1, b2, m2, m1, p1, p2, low, high, k_low, k_high, r, d2):
+    """Heating rate [K s-1] of cell c along one axis, of its neighbours a2, a1 | c | b1, b2 with masks m2, m1 | p1, p2.
+
+    A difference across a face of a solid cell counts as 0: then neither advection nor diffusion passes that face, and nothing
+    is extrapolated from behind a wall. Against the axis the excess changes its sign, since both differences do.
+    """
+    zero = type(c)(0)
+    d1, step, d3, d4 = m2 * (a1 - a2), m1 * (c - a1), p1 * (b1 - c), p2 * (b2 - b1)
+    forward = low > zero
+    e = koren_excess(d1 if forward else d3, step)
+    rate = low * r * (e - step if forward else -e) - k_low * d2 * step
+    forward = high > zero
+    e = koren_excess(step if forward else d4, d3)
+    return rate - high * r * (e if forward else d3 - e) + k_high * d2 * d3
 
 
 @rows
 def _koren_row(t, start, u, v, w, k, air, s, out, q0, n, sy, sz, rx, ry, rz, dx2, dy2, dz2, dt, keep):
     """One stage of a row of `n` cells from flat index `q0`; r* = 1 / spacing, d*2 = 1 / (2 spacing^2)."""
-    zero = dt * type(dt)(0)
     one = np.uint64(1)
     for i in range(n):
         q = q0 + np.uint64(i)
-        c, kc, mc = t[q], k[q], type(dt)(air[q])
+        c, kc = t[q], k[q]
         total = s[q]
         for axis in range(3):
             st = one if axis == 0 else (sy if axis == 1 else sz)
             r = rx if axis == 0 else (ry if axis == 1 else rz)
             d2 = dx2 if axis == 0 else (dy2 if axis == 1 else dz2)
             vel = u if axis == 0 else (v if axis == 1 else w)
-            a2, a1, b1, b2 = t[q - st - st], t[q - st], t[q + st], t[q + st + st]
             m2, m1, p1, p2 = (
                 type(dt)(air[q - st - st]),
                 type(dt)(air[q - st]),
                 type(dt)(air[q + st]),
                 type(dt)(air[q + st + st]),
             )
-            low, high = vel[q], vel[q + st]
-            # low face: flow up the axis comes from a1, else leaves c
-            inflow = low > zero
-            e = koren_excess(a2 if inflow else b1, a1 if inflow else c, c if inflow else a1, m2 if inflow else p1)
-            f = (a1 - c if inflow else zero) + e
-            total += m1 * (low * r * f + (kc + k[q - st]) * d2 * (a1 - c))
-            outflow = high > zero
-            e = koren_excess(a1 if outflow else b2, c if outflow else b1, b1 if outflow else c, m1 if outflow else p2)
-            f = (zero if outflow else b1 - c) + e
-            total += p1 * ((kc + k[q + st]) * d2 * (b1 - c) - high * r * f)
-        new = c + mc * dt * total
+            total += koren_axis(
+                t[q - st - st], t[q - st], c, t[q + st], t[q + st + st], m2, m1, p1, p2,
+                vel[q], vel[q + st], kc + k[q - st], kc + k[q + st], r, d2,
+            )  # fmt: skip
+        new = c + type(dt)(air[q]) * dt * total
         out[q] = new + keep * (start[q] - new)
 
 
