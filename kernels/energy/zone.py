@@ -268,13 +268,13 @@ def simulate(
     lane = np.concatenate(blocks) if blocks else np.empty((0, LANES), np.int64)
     n_block = lane.shape[0]
     p = np.ascontiguousarray(parameters[:, lane].transpose(1, 0, 2)).reshape(n_block, len(PARAMETERS) * LANES)
-    c = np.zeros((n_block, N_COEFFICIENT * LANES), dtype)
-    z = np.zeros((n_block, N_STATE * LANES), dtype)
+    c: NDArray[np.floating] = np.zeros((n_block, N_COEFFICIENT * LANES), dtype)
+    z: NDArray[np.floating] = np.zeros((n_block, N_STATE * LANES), dtype)
     z[:, int(Z_TM) : int(Z_TM) + LANES] = 20.0
     sums = np.zeros((n_block, 12 * 2 * LANES))
-    hourly = np.zeros((n_block, len(HOURLY) * (keep[1] - keep[0]) * LANES), dtype)
-    flat = np.ascontiguousarray(schedules, dtype).reshape(schedules.shape[0], -1)
-    wx = np.ascontiguousarray(weather, dtype).ravel()
+    hourly: NDArray[np.floating] = np.zeros((n_block, len(HOURLY) * (keep[1] - keep[0]) * LANES), dtype)
+    flat: NDArray[np.floating] = np.ascontiguousarray(schedules, dtype).reshape(schedules.shape[0], -1)
+    wx: NDArray[np.floating] = np.ascontiguousarray(weather, dtype).ravel()
     months = np.append(np.asarray(month, np.uint64), U(99))
     hours = (U(n_hour), U(min(warm_up, n_hour)))
     _run(p, c, z, flat, np.asarray(sid, np.int64), wx, months, *hours, check, U(keep[0]), U(keep[1]), sums, hourly)
