@@ -87,6 +87,8 @@ def diffuse_vertically(
     j0, j1, i0, i1 = columns or (0, ny, 0, nx)
     if nz == 0 or j1 <= j0 or i1 <= i0:
         return
+    if not temperature.flags.c_contiguous:
+        raise ValueError("Diffusion in place needs a C-contiguous temperature; a view of a larger array is not written.")
     rate = temperature.dtype.type(0.5 * time_step / dz**2)
     if rate > 0:
         sy, sz = temperature.shape[2], temperature.shape[1] * temperature.shape[2]

@@ -190,6 +190,8 @@ def transport_stage(
     k0, k1, j0, j1, i0, i1 = box or interior(temperature)
     if k1 <= k0 or j1 <= j0 or i1 <= i0:
         return
+    if not out.flags.c_contiguous:
+        raise ValueError("The result of a transport stage must be a C-contiguous array; a view of a larger one is not written.")
     kind = temperature.dtype.type
     dz, dy, dx = spacing
     _, ny, nx = temperature.shape

@@ -75,6 +75,12 @@ def test_any_cut_and_thread_count_gives_the_same_bits(dtype):
         numba.set_num_threads(keep)
 
 
+def test_a_temperature_that_would_be_written_to_a_copy_is_an_error():
+    t, k, air = case()
+    with pytest.raises(ValueError, match="C-contiguous"):
+        diffuse_vertically(np.asfortranarray(t), k, air, 2.0, 60.0)
+
+
 def test_isothermal_air_stays_to_the_bit_and_empty_boxes_work():
     t, k, air = case(dtype=np.float32)
     t[:] = 301.7

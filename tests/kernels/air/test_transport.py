@@ -204,6 +204,12 @@ def test_boundary_brings_the_profile_in_and_lets_the_air_out():
     assert (t[-1] == 280.0).all()
 
 
+def test_a_result_that_would_be_written_to_a_copy_is_an_error():
+    c = case()
+    with pytest.raises(ValueError, match="C-contiguous"):
+        stage(c, 0.1, out=np.asfortranarray(c["t"]))
+
+
 def test_empty_and_single_cells_work():
     for shape in ((0, 3, 3), (1, 1, 1), (2, 0, 5)):
         c = case(shape, solid=0.0)
