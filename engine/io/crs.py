@@ -248,6 +248,14 @@ def reference(
     return Reference(crs_text(target if units(target)[0] == METRE else in_metres(target)), flat, up, tuple(notes))
 
 
+def distance_km(crs: str, x: float, y: float, longitude: float, latitude: float) -> float:
+    """Return the geodesic distance [km] between a position in a CRS and a place on the WGS 84 ellipsoid [degree]."""
+    from pyproj import Geod, Transformer
+
+    here = Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(x, y)
+    return Geod(ellps="WGS84").inv(*here, longitude, latitude)[2] / 1000.0
+
+
 def _require_in_area(path: Path, crs: CRS, bounds: Bounds, flat: Fraction, origin: str) -> None:
     """Raise InputError when the middle of the data lies far outside the area that the CRS was made for."""
     from pyproj import Transformer
