@@ -26,7 +26,7 @@ def open_run(path: str | PathLike[str]) -> xr.DataTree:
     xarray.DataTree
         Nodes named as the products that are there (terrain, buildings, energy, microclimate, city). Variables are dask arrays
         in the chunks of the file; `crs` is a coordinate; `local_time` stands beside `time`, which is UTC and labels the end
-        of an interval. A product that is published anew keeps its old content in a tree that is already open.
+        of an interval.
 
     Raises
     ------

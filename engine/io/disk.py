@@ -76,6 +76,16 @@ class DiskFile(io.RawIOBase):
         if self.error is not None:
             raise refused(self.path, self.error)
 
+    @contextlib.contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Run a block of HDF5 calls: it stumbles over a refused write in many ways, and the disk has the reason."""
+        try:
+            yield
+        except (OSError, RuntimeError, ValueError, KeyError):
+            self.check()
+            raise
+        self.check()
+
     def close(self) -> None:
         if not self.closed:
             with contextlib.suppress(OSError):
@@ -141,12 +151,9 @@ def publish(
     try:
         try:
             # Chunks go to the file the moment they are written (no cache), so that their order is the order of writing.
-            with hdf5_file(disk, rdcc_nbytes=0) as file:
+            with disk.guarded(), hdf5_file(disk, rdcc_nbytes=0) as file:
                 fill(file, disk)
             disk.synchronise()
-        except (OSError, RuntimeError, ValueError, KeyError):
-            disk.check()  # HDF5 stumbles over a refused write in many ways; the disk has the reason
-            raise
         finally:
             disk.close()
         disk.check()

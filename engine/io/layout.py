@@ -24,7 +24,7 @@ Box = tuple[tuple[int, int], ...]
 
 GRID_CHUNK = 512  # cells of a chunk edge in y and x: 1 MiB of f4
 ROW_CHUNK = 65_536  # values of a chunk everywhere else
-GZIP_LEVEL = 1  # level 4 made quantised maps 3 % smaller and took twice as long
+GZIP_LEVEL = 1  # level 4 made hourly maps 8 % smaller in 1.4 times the time
 FILTERS: dict[str, Any] = {"compression": "gzip", "compression_opts": GZIP_LEVEL, "shuffle": True, "fletcher32": True}
 TEXT = h5py.string_dtype("utf-8")
 _BARE = "This is a netCDF dimension but not a netCDF variable."

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -40,10 +41,23 @@ class Region:
     dtype: str
     dataset: str = ""
 
-    def overlap(self, box: Box) -> Box | None:
-        """Return the part of a box that lies in this region, or None."""
-        found = tuple((max(a, s), min(b, s + n)) for (a, b), s, n in zip(box, self.start, self.shape, strict=True))
-        return found if all(a < b for a, b in found) else None
+
+class RegionIndex:
+    """Finds the regions of one field that overlap a box, among thousands of tiles and steps."""
+
+    def __init__(self, regions: Sequence[Region]) -> None:
+        self._regions = regions
+        self._first = np.array([r.start for r in regions], np.int64)
+        self._last = np.array([np.add(r.start, r.shape) for r in regions], np.int64)
+
+    def overlaps(self, box: Box) -> Iterator[tuple[int, tuple[int, ...], tuple[slice, ...]]]:
+        """Yield for each overlap: number of the region, place in the field, window in the region."""
+        low, high = np.array([a for a, _ in box]), np.array([b for _, b in box])
+        for k in np.nonzero(((self._first < high) & (self._last > low)).all(axis=1))[0].tolist():
+            start = self._regions[k].start
+            first = np.maximum(low, self._first[k]).tolist()
+            last = np.minimum(high, self._last[k]).tolist()
+            yield k, tuple(first), tuple(slice(a - s, b - s) for a, b, s in zip(first, last, start, strict=True))
 
 
 class Store(Protocol):
@@ -67,25 +81,28 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._held: dict[str, list[tuple[Region, NDArray[Any]]]] = {}
+        self._index: dict[str, RegionIndex] = {}
 
     def add(self, name: str, start: tuple[int, ...], values: NDArray[Any], *, grows: bool) -> None:
-        region = Region(name, start, values.shape, values.dtype.str)
-        self._held.setdefault(name, []).append((region, values))
+        if values.size:
+            region = Region(name, start, values.shape, values.dtype.str)
+            self._held.setdefault(name, []).append((region, values))
+            self._index.pop(name, None)
 
     def flush(self) -> None:
         """Do nothing: memory does not survive."""
 
     def parts(self, name: str, box: Box) -> list[Part]:
-        found = []
-        for region, values in self._held.get(name, []):
-            part = region.overlap(box)
-            if part is not None:
-                inside = tuple(slice(a - s, b - s) for (a, b), s in zip(part, region.start, strict=True))
-                found.append((tuple(a for a, _ in part), values[inside]))
-        return found
+        held = self._held.get(name)
+        if held is None:
+            return []
+        if name not in self._index:
+            self._index[name] = RegionIndex([region for region, _ in held])
+        return [(place, held[k][1][inside]) for k, place, inside in self._index[name].overlaps(box)]
 
     def discard(self) -> None:
         self._held.clear()
+        self._index.clear()
 
 
 class PieceStore:
@@ -103,20 +120,20 @@ class PieceStore:
         self._open = True
 
     def add(self, name: str, start: tuple[int, ...], values: NDArray[Any], *, grows: bool) -> None:
-        key = (name, start[1:], values.shape[1:], values.dtype.str)
-        region = self._growing.get(key)
-        if region is not None and start[0] == region.start[0] + region.shape[0]:
-            dataset = self._file[region.dataset]
-            dataset.resize(region.shape[0] + len(values), axis=0)
-            dataset[region.shape[0] :] = values
-            region.shape = dataset.shape
-        elif values.size:
-            region = Region(name, start, values.shape, values.dtype.str, f"{name}/{len(self.regions):06d}")
-            self._write(region, values, grows)
-            self.regions.append(region)
-            if grows:
-                self._growing[key] = region
-        self._disk.check()
+        with self._disk.guarded():
+            key = (name, start[1:], values.shape[1:], values.dtype.str)
+            region = self._growing.get(key)
+            if region is not None and start[0] == region.start[0] + region.shape[0]:
+                dataset = self._file[region.dataset]
+                dataset.resize(region.shape[0] + len(values), axis=0)
+                dataset[region.shape[0] :] = values
+                region.shape = dataset.shape
+            elif values.size:
+                region = Region(name, start, values.shape, values.dtype.str, f"{name}/{len(self.regions):06d}")
+                self._write(region, values, grows)
+                self.regions.append(region)
+                if grows:
+                    self._growing[key] = region
 
     def _write(self, region: Region, values: NDArray[Any], grows: bool) -> None:
         edge = GRID_CHUNK if values.ndim - grows > 1 else ROW_CHUNK
@@ -134,8 +151,8 @@ class PieceStore:
 
     def flush(self) -> None:
         if self._open:
-            self._file.flush()
-            self._disk.check()
+            with self._disk.guarded():
+                self._file.flush()
 
     def seal(self) -> dict[str, Any]:
         """Close the piece and return its entry of the manifest."""
@@ -180,24 +197,16 @@ class PieceReader:
             for r in piece["regions"]:
                 region = Region(r["name"], tuple(r["start"]), tuple(r["shape"]), r["dtype"], r["dataset"])
                 self._regions.setdefault(region.name, []).append((piece["file"], region))
-        self._bounds = {
-            name: (np.array([r.start for _, r in held]), np.array([np.add(r.start, r.shape) for _, r in held]))
-            for name, held in self._regions.items()
-        }
+        self._index = {name: RegionIndex([r for _, r in held]) for name, held in self._regions.items()}
 
     def parts(self, name: str, box: Box) -> list[Part]:
         """Return what falls into a box."""
         if name not in self._regions:
             return []
-        first, last = self._bounds[name]
-        low, high = np.array([a for a, _ in box]), np.array([b for _, b in box])
         found = []
-        for k in np.nonzero(((first < high) & (last > low)).all(axis=1))[0]:
+        for k, place, inside in self._index[name].overlaps(box):
             file, region = self._regions[name][k]
-            part = region.overlap(box)
-            if part is not None:
-                inside = tuple(slice(a - s, b - s) for (a, b), s in zip(part, region.start, strict=True))
-                found.append((tuple(a for a, _ in part), self._piece(file)[region.dataset][inside]))
+            found.append((place, self._piece(file)[region.dataset][inside]))
         return found
 
     def close(self) -> None:

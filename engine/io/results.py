@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from pathlib import Path
@@ -47,6 +48,7 @@ from felsina.engine.io.read import product_attrs, product_grid, read_field, read
 from felsina.engine.io.validate import validate_file
 from felsina.engine.parallel.world import World
 from felsina.engine.schema import rows, schema_id, storage_dtype
+from felsina.engine.version import __version__
 
 Fetch = Callable[[str, Box], list[Part]]
 
@@ -281,11 +283,9 @@ class ProductWriter:
         self.sha256, self.notes = publish(self.path, fill, check, link)
 
     def _fill(self, file: h5py.File, disk: DiskFile, names: list[str], fetch: Fetch) -> None:
-        import felsina
-
         title = PRODUCTS[self.product].title
         attributes = {"Conventions": "CF-1.11 UGRID-1.0", "title": title, "institution": "not stated"}
-        attributes |= {"source": f"felsina {felsina.__version__}", "references": "not stated"}
+        attributes |= {"source": f"felsina {__version__}", "references": "not stated"}
         set_attributes(
             file,
             attributes | self._attrs | {"felsina_schema": schema_id(self.product), "utc_offset": self._utc_offset},
@@ -337,12 +337,10 @@ class ProductWriter:
 
     def _describe(self, file: h5py.File) -> None:
         """Write what the file was made from: schema, scientific configuration, input hashes; no clock, path or rank."""
-        import felsina
-
         group = file.create_group("felsina", track_order=True)
         set_attributes(
             group,
-            {"schema": schema_id(self.product), "product": self.product, "producer": f"felsina {felsina.__version__}"}
+            {"schema": schema_id(self.product), "product": self.product, "producer": f"felsina {__version__}"}
             | {"crs": self._crs, "configuration_sha256": hashlib.sha256(self._configuration.encode()).hexdigest()},
         )
         for name, text in (("configuration", self._configuration), ("inputs", self._inputs)):
@@ -382,6 +380,11 @@ class ProductWriter:
         for name, values in self._coordinates.items():
             if name in self.dims and len(values) != self.dims[name]:
                 raise ValueError(f"Coordinate '{name}' has {len(values)} values; the dimension has {self.dims[name]}.")
+
+
+def _producer() -> str:
+    """Return name and version of what writes; the engine may not import the package above it, which is loaded already."""
+    return f"felsina {sys.modules['felsina'].__version__}"
 
 
 def _offset_text(offset: str | float) -> str:
