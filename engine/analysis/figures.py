@@ -87,7 +87,7 @@ def _buildings(buildings: Any) -> list[Figure]:
         Figure(
             "party walls",
             f"{number(np.nansum(party, dtype=np.float64))} m²",
-            f"{number(np.count_nonzero(party > 0))} buildings share a wall with a neighbour",
+            f"{number(int(np.count_nonzero(party > 0)))} buildings share a wall with a neighbour",
         ),
     ]
 

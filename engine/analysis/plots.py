@@ -34,6 +34,7 @@ AFTERNOON = (12, 18)  # local standard hours: from, to
 HOURLY = ("air_temperature", "surface_temperature")
 _MOST_CELLS = 2400  # along an edge; two a pixel
 _TREES, _WATER = "#7fa07a", "#b9d0e0"
+_BUILT = "#c9c9c9"
 _BLUE, _RED = "#2b6ca3", "#b5442c"
 
 
@@ -204,7 +205,7 @@ def air_map(tree: Any) -> Picture:
     return Picture(
         "air_temperature",
         "Air in the afternoon" if name == "air_temperature" else "Air",
-        f"Air temperature near the ground, {words}; buildings in grey.",
+        f"Air temperature near the ground, {words}.",
         f"Map of the air temperature in the streets: {_range(shown, '°C')}.",
         png(sheet.figure),
     )
@@ -307,9 +308,12 @@ def _heat_sheet(
         shown = np.where(built, np.nan, values)
     low, high, extend = limits(shown, 0.1)
     drawn = sheet.image(shown, extent, cmap=colours, vmin=low, vmax=high)
+    if fill:
+        sheet.axes.set_facecolor(_BUILT)
+        sheet.key([Patch(color=_BUILT, label="buildings")])
     if footprints is not None:
         if fill:
-            footprints.fill(sheet.axes, "#c9c9c9")
+            footprints.fill(sheet.axes, _BUILT)
         footprints.outline(sheet.axes, "#6b6b6b" if fill else "#9fd3e8", 0.5)
     sheet.colour_bar(drawn, label, extend)
     return sheet, shown

@@ -1,6 +1,6 @@
 """The report of a run: one HTML page with figures, pictures, quality, inputs and how to open the data.
 
-The page needs no server, no network and no script: style and pictures are inside it. Everything that comes from a file is escaped.
+The page needs no server, no network and no script: style and pictures are inside it. All that comes from a file is escaped.
 """
 
 from __future__ import annotations
@@ -107,7 +107,8 @@ def _section(title: str, body: str) -> str:
 
 def _figures(heading: str, figures: list[Figure]) -> str:
     cells = "".join(
-        f'<div><dt>{escape(f.name)}</dt><dd class="value">{escape(f.value)}</dd><dd class="remark">{escape(f.remark)}</dd></div>'
+        f'<div><dt>{escape(f.name)}</dt><dd class="value">{escape(f.value)}</dd>'
+        f'<dd class="remark">{escape(f.remark)}</dd></div>'
         for f in figures
     )
     return f'<h3>{escape(heading)}</h3>\n<dl class="figures">{cells}</dl>\n'
