@@ -31,6 +31,7 @@ Integers = NDArray[np.int64]
 
 CELL_MM = 500
 FREE_DEG = 20.0
+SHORTEST_CELLS = 3.0
 
 
 def derive_outlines(
@@ -432,7 +433,10 @@ def _regular_ring(x, y, tolerance, cosine):
     simple_x, simple_y = x[keep], y[keep]
     raw = _ring_area2(x, y)
     direction = _dominant_direction(x, y, keep)
-    lines = _merge_parallel(_fit_sides(x, y, keep, direction, cosine), tolerance)
+    lines = _fit_sides(x, y, keep, direction, cosine)
+    # Sides of few cells are steps of the raster along a slanting wall: their neighbours meet without them.
+    long = lines[lines[:, 4] >= SHORTEST_CELLS]
+    lines = _merge_parallel(long if len(long) >= 4 else lines, tolerance)
     if len(lines) >= 3:
         px, py = _intersect_sides(lines)
         if abs(_ring_area2(px, py) - raw) <= 0.25 * abs(raw) and not _crosses_itself(px, py):

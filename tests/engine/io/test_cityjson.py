@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from felsina.engine.errors import InputError
+from felsina.engine.io.cityjson import Feature, prism_solids, write_cityjsonseq
+from felsina.kernels.geometry.extrusion import extrude_prisms
+
+META = {"crs": "EPSG:7415", "translate": [85000, 447000, 0], "title": "Two houses"}
+
+
+def _features():
+    corner, east = np.array([85_001_000, 447_002_000]), np.array([20_000, 0])
+    square = np.array([(0, 0), (8000, 0), (8000, 6000), (0, 6000)], np.int64) + corner
+    hole = np.array([(2000, 2000), (2000, 3000), (3000, 3000), (3000, 2000)], np.int64) + square[0]
+    xy = np.concatenate((square, hole, square + east))
+    made = extrude_prisms(xy, np.array([0, 4, 8, 12]), np.array([0, 2, 3]), np.array([500, 700]), np.array([6500, 9700]))
+    ground = [[np.column_stack((r, np.full(4, 500))) for r in (square, hole)]]
+    return [
+        Feature(
+            "a", {"height": np.float64(6.0), "rmse": float("nan"), "floors": np.int32(2)}, ground, prism_solids(made, 0, 1)
+        ),
+        Feature("b", {"status": "success"}, (), prism_solids(made, 0, 2)),
+    ]
+
+
+def _lines(path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_the_header_states_version_crs_and_transform(tmp_path):
+    assert write_cityjsonseq(tmp_path / "x.city.jsonl", META, _features()) == 2
+    header = _lines(tmp_path / "x.city.jsonl")[0]
+    assert (header["type"], header["version"]) == ("CityJSON", "2.0")
+    assert header["metadata"]["referenceSystem"] == "https://www.opengis.net/def/crs/EPSG/0/7415"
+    assert header["transform"] == {"scale": [0.001] * 3, "translate": [85000, 447000, 0]}
+
+
+def test_features_hold_closed_solids_with_one_meaning_a_face(tmp_path):
+    write_cityjsonseq(tmp_path / "x.city.jsonl", META, _features())
+    for feature in _lines(tmp_path / "x.city.jsonl")[1:]:
+        solids = [g for o in feature["CityObjects"].values() for g in o.get("geometry", []) if g["type"] == "Solid"]
+        for solid in solids:
+            (shell,) = solid["boundaries"]
+            edges = [(r[i - 1], r[i]) for face in shell for r in face for i in range(len(r))]
+            assert len(set(edges)) == len(edges) and {(b, a) for a, b in edges} == set(edges)
+            (values,) = solid["semantics"]["values"]
+            types = [solid["semantics"]["surfaces"][v]["type"] for v in values]
+            assert types[0] == "GroundSurface" and types[-1] == "RoofSurface" and set(types[1:-1]) == {"WallSurface"}
+            assert len(values) == len(shell)
+
+
+def test_vertices_are_whole_millimetres_at_their_place(tmp_path):
+    write_cityjsonseq(tmp_path / "x.city.jsonl", META, _features())
+    header, first, _ = _lines(tmp_path / "x.city.jsonl")
+    xyz = np.array(first["vertices"]) * 0.001 + header["transform"]["translate"]
+    np.testing.assert_allclose(xyz.min(axis=0), [85001, 447002, 0.5], atol=1e-9)
+    np.testing.assert_allclose(xyz.max(axis=0), [85009, 447008, 6.5], atol=1e-9)
+    assert first["CityObjects"]["a"]["attributes"] == {"height": 6.0, "floors": 2}
+    assert [g["lod"] for g in first["CityObjects"]["a"]["geometry"]] == ["0", "1.2"]
+
+
+def test_several_solids_become_parts_of_one_building(tmp_path):
+    write_cityjsonseq(tmp_path / "x.city.jsonl", META, _features())
+    objects = _lines(tmp_path / "x.city.jsonl")[2]["CityObjects"]
+    assert objects["b"]["children"] == ["b-1", "b-2"]
+    assert all(objects[k]["parents"] == ["b"] and objects[k]["type"] == "BuildingPart" for k in ("b-1", "b-2"))
+
+
+def test_the_same_features_give_the_same_bytes(tmp_path):
+    for name in ("x", "y"):
+        write_cityjsonseq(tmp_path / name, META, _features())
+    assert (tmp_path / "x").read_bytes() == (tmp_path / "y").read_bytes()
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path):
+    path = tmp_path / "x.city.jsonl"
+    path.write_text("old")
+    with pytest.raises(InputError, match="'a' occurs twice"):
+        write_cityjsonseq(path, META, [_features()[0]] * 2)
+    assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_cjio_reads_what_was_written(tmp_path):
+    cityjson = pytest.importorskip("cjio.cityjson", reason="cjio is not installed")
+    write_cityjsonseq(tmp_path / "x.city.jsonl", META, _features())
+    lines = (tmp_path / "x.city.jsonl").read_text().splitlines()
+    model = cityjson.CityJSON(j=json.loads(lines[0]))
+    for line in lines[1:]:
+        model.add_cityjsonfeature(json.loads(line))
+    assert len(model.j["CityObjects"]) == 4 and model.get_epsg() == 7415
