@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from felsina.engine.analysis.plots import HOURLY, hourly_range, inner
+from felsina.engine.analysis.plots import HOURLY, hourly_range, inner, street_cells
 
 NIGHT = (0, 5)  # local standard hours: when a city differs most from its surroundings
 AFTERNOON = (12, 18)
@@ -33,7 +34,7 @@ def key_figures(tree: Any, buffer_m: float = 0.0) -> dict[str, list[Figure]]:
     makers = {"Terrain": ("terrain", _terrain), "Buildings": ("buildings", _buildings), "Energy of a year": ("energy", _energy)}
     found = {heading: make(tree[name].dataset) for heading, (name, make) in makers.items() if name in tree.children}
     if "microclimate" in tree.children:
-        found["Heat"] = _heat(tree["microclimate"].dataset, buffer_m)
+        found["Heat"] = _heat(tree["microclimate"].dataset, buffer_m, street_cells(tree))
     return found
 
 
@@ -111,16 +112,13 @@ def _energy(energy: Any) -> list[Figure]:
     ]
 
 
-def _heat(climate: Any, buffer_m: float) -> list[Figure]:
+def _heat(climate: Any, buffer_m: float, streets: NDArray[np.bool_] | None) -> list[Figure]:
     found = []
     if HOURLY[0] in climate:
         air = climate[HOURLY[0]]
-        low, mean, high = hourly_range(air, buffer_m)
-        found.append(
-            Figure(
-                "air", f"{number(np.nanmin(low), 1)} to {number(np.nanmax(high), 1)} °C", "coolest and warmest cell and hour"
-            )
-        )
+        low, mean, high = hourly_range(air, buffer_m, streets)
+        value = f"{number(np.nanmin(low), 1)} to {number(np.nanmax(high), 1)} °C"
+        found.append(Figure("air in the streets", value, "coolest and warmest cell and hour"))
         if "local_time" in climate.coords:
             end = climate["local_time"].values[int(np.nanargmax(mean))].astype("datetime64[m]")
             begin = end - np.timedelta64(60, "m")
@@ -128,7 +126,7 @@ def _heat(climate: Any, buffer_m: float) -> list[Figure]:
             remark = f"local standard time on {str(begin)[:10]}; mean of the area {number(np.nanmax(mean), 1)} °C"
             found.append(Figure("warmest hour", value, remark))
             for name, hours in (("places differ by day", AFTERNOON), ("places differ by night", NIGHT)):
-                spread = _spread(climate, air, hours, buffer_m)
+                spread = _spread(climate, air, hours, buffer_m, streets)
                 remark = f"air, {hours[0]} to {hours[1]} o'clock: warmest less coolest place, 5 % left out at both ends"
                 found.append(Figure(name, f"{number(spread, 1)} K", remark))
     surface = climate["surface_temperature_maximum"]
@@ -137,14 +135,14 @@ def _heat(climate: Any, buffer_m: float) -> list[Figure]:
     return found
 
 
-def _spread(climate: Any, air: Any, hours: tuple[int, int], buffer_m: float) -> float:
+def _spread(climate: Any, air: Any, hours: tuple[int, int], buffer_m: float, streets: NDArray[np.bool_] | None) -> float:
     """Return the distance of the 5th and 95th percentile of the mean over some hours [K]; NaN where none is there."""
     hour = (climate["local_time"].values.astype("datetime64[m]").astype(np.int64) - 1) // 60 % 24
     chosen = np.flatnonzero((hour >= hours[0]) & (hour < hours[1]))
     if not chosen.size:
         return float("nan")
     mean = sum(air.isel(time=int(k)).values[inner(air, buffer_m)].astype(np.float64) for k in chosen) / len(chosen)
-    known = mean[np.isfinite(mean)]
+    known = mean[np.isfinite(mean) & (True if streets is None else streets[inner(air, buffer_m)])]
     return float(np.diff(np.percentile(known, (5, 95)))[0]) if known.size else float("nan")
 
 

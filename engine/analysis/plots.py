@@ -205,7 +205,7 @@ def air_map(tree: Any) -> Picture:
     return Picture(
         "air_temperature",
         "Air in the afternoon" if name == "air_temperature" else "Air",
-        f"Air temperature near the ground, {words}.",
+        f"Air temperature in the streets, {words}.",
         f"Map of the air temperature in the streets: {_range(shown, '°C')}.",
         png(sheet.figure),
     )
@@ -255,7 +255,7 @@ def day_curve(tree: Any, buffer_m: float = 0.0) -> Picture:
     words = []
     for k, name in enumerate(names):
         axes = figure.add_axes((0.083 + 0.5 * k, 0.16, 0.395, 0.78))
-        low, mean, high = hourly_range(climate[name], buffer_m)
+        low, mean, high = hourly_range(climate[name], buffer_m, street_cells(tree) if name == "air_temperature" else None)
         colour = _BLUE if name == "air_temperature" else _RED
         axes.fill_between(hours, low, high, color=colour, alpha=0.22, linewidth=0, label="lowest to highest cell")
         axes.plot(hours, mean, color=colour, linewidth=2.0, label="mean of the area")
@@ -270,7 +270,7 @@ def day_curve(tree: Any, buffer_m: float = 0.0) -> Picture:
     return Picture(
         "day_curve",
         "Through the day",
-        "Temperature of the air near the ground and of ground and roofs, hour by hour: the mean of the area as a line, and the "
+        "Temperature of the air in the streets and of ground and roofs, hour by hour: the mean of the area as a line, and the "
         "range between its coolest and its hottest cell.",
         "Curves of air and surface temperature over the simulated hours: "
         + ("; ".join(words) or "no hourly maps were kept")
@@ -279,13 +279,23 @@ def day_curve(tree: Any, buffer_m: float = 0.0) -> Picture:
     )
 
 
-def hourly_range(cube: Any, buffer_m: float = 0.0) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return (n_time,) minimum, mean and maximum over the area inside the frame, one time step in memory at a time."""
+def hourly_range(
+    cube: Any, buffer_m: float = 0.0, cells: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return (n_time,) minimum, mean and maximum inside the frame, over some cells; one time step in memory at a time.
+
+    Parameters
+    ----------
+    cube : (time, y, x) variable
+    buffer_m : width of the frame [m]
+    cells : (ny, nx), which cells count; all when absent
+    """
     frame = inner(cube, buffer_m)
+    counted = True if cells is None else cells[frame]
     rows = []
     for k in range(cube.sizes["time"]):
         values = cube.isel(time=k).values[frame]
-        values = values[np.isfinite(values)].astype(np.float64)
+        values = values[np.isfinite(values) & counted].astype(np.float64)
         rows.append((values.min(), values.mean(), values.max()) if values.size else (np.nan,) * 3)
     low, mean, high = np.array(rows).T
     return low, mean, high
@@ -302,10 +312,9 @@ def _heat_sheet(
     tree: Any, values: NDArray[Any], extent: Extent, label: str, colours: str, footprints: Footprints | None, fill: bool
 ) -> tuple[Sheet, NDArray[Any]]:
     sheet = Sheet(extent, _crs(tree["microclimate"].dataset))
-    shown = values
-    if fill and _has(tree, "terrain"):
-        built = _at(tree["terrain"].dataset, "building_index", values.shape, extent) >= 0
-        shown = np.where(built, np.nan, values)
+    # Over a building stands the air above its roof, which is not what people walk in.
+    streets = street_cells(tree) if fill else None
+    shown = values if streets is None else np.where(_thinned(streets), values, np.nan)
     low, high, extend = limits(shown, 0.1)
     drawn = sheet.image(shown, extent, cmap=colours, vmin=low, vmax=high)
     if fill:
@@ -317,6 +326,18 @@ def _heat_sheet(
         footprints.outline(sheet.axes, "#6b6b6b" if fill else "#9fd3e8", 0.5)
     sheet.colour_bar(drawn, label, extend)
     return sheet, shown
+
+
+def street_cells(tree: Any) -> NDArray[np.bool_] | None:
+    """Return the cells of the heat maps whose centre is in no building, (ny, nx); None where the terrain is not there."""
+    if not _has(tree, "terrain"):
+        return None
+    climate, terrain = tree["microclimate"].dataset, tree["terrain"].dataset
+    west, _, _, north = _extent(terrain)
+    cell = _cell(terrain)
+    i = np.clip(np.floor((climate["x"].values - west) / cell).astype(int), 0, terrain.sizes["x"] - 1)
+    j = np.clip(np.floor((north - climate["y"].values) / cell).astype(int), 0, terrain.sizes["y"] - 1)
+    return terrain["building_index"].isel(y=j, x=i).values < 0
 
 
 def _base_sheet(tree: Any, footprints: Footprints) -> Sheet:
@@ -333,10 +354,18 @@ def _base_sheet(tree: Any, footprints: Footprints) -> Sheet:
 
 def _raster(dataset: Any, name: str) -> tuple[NDArray[Any], Extent, float]:
     """Return a map thinned to what can be seen, its extent [m] and the distance of its cells [m]."""
-    variable = dataset[name]
-    step = max(1, -(-max(variable.sizes["y"], variable.sizes["x"]) // _MOST_CELLS))
-    values = variable.isel(y=slice(None, None, step), x=slice(None, None, step)).values
+    step = _step(dataset[name].shape)
+    values = dataset[name].isel(y=slice(None, None, step), x=slice(None, None, step)).values
     return values, _extent(dataset), step * _cell(dataset)
+
+
+def _thinned(values: NDArray[Any]) -> NDArray[Any]:
+    step = _step(values.shape)
+    return values[::step, ::step]
+
+
+def _step(shape: tuple[int, ...]) -> int:
+    return max(1, -(-max(shape) // _MOST_CELLS))
 
 
 def _cell(dataset: Any) -> float:
@@ -350,18 +379,6 @@ def _cell(dataset: Any) -> float:
 def _extent(dataset: Any) -> Extent:
     x, y, half = dataset["x"].values, dataset["y"].values, 0.5 * _cell(dataset)
     return float(x[0]) - half, float(x[-1]) + half, float(y[-1]) - half, float(y[0]) + half
-
-
-def _at(dataset: Any, name: str, shape: tuple[int, ...], extent: Extent) -> NDArray[Any]:
-    """Return the nearest values of a map at the cell centres of another one."""
-    west, east, south, north = extent
-    x = west + (np.arange(shape[1]) + 0.5) * (east - west) / shape[1]
-    y = north - (np.arange(shape[0]) + 0.5) * (north - south) / shape[0]
-    left, _, _, top = _extent(dataset)
-    cell = _cell(dataset)
-    i = np.clip(((x - left) / cell).astype(int), 0, dataset.sizes["x"] - 1)
-    j = np.clip(((top - y) / cell).astype(int), 0, dataset.sizes["y"] - 1)
-    return dataset[name].isel(y=j, x=i).values
 
 
 def _mean_of(cube: Any, chosen: NDArray[np.integer]) -> Any:
