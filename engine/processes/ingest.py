@@ -131,15 +131,15 @@ def ingest(
     return totals.over(world, files)
 
 
-def route(world: World, partition: Partition, grid: Grid, points: Points) -> Points:
+def route(world: World, partition: Partition, grid: Grid, points: Points, halo_m: float = 0.0) -> Points:
     """Send points to the owners of their cells and return those that this rank owns, from all ranks. Collective.
 
-    Points outside the grid go to the owner of the nearest cell.
+    Points outside the grid go to the owner of the nearest cell. With a halo, which must be shorter than a tile, each rank gets
+    the points within that distance of its tiles too; `partition.owner` tells which are its own.
     """
     cell = round(grid.resolution * 1000)
-    owner = partition.owner(points.y // cell, points.x // cell)
-    order = np.argsort(owner, kind="stable")
-    packed = np.empty(len(points), _record(tuple(points.extra)))
+    owner, order = _receivers(partition, points, cell, round(halo_m * 1000), world.size)
+    packed = np.empty(len(order), _record(tuple(points.extra)))
     for name, values in points.columns().items():
         packed[name] = values[order]
     cuts = np.cumsum(np.bincount(owner, minlength=world.size))[:-1]
@@ -147,6 +147,18 @@ def route(world: World, partition: Partition, grid: Grid, points: Points) -> Poi
     columns: dict[str, Any] = {name: np.ascontiguousarray(received[name]) for name in received.dtype.names or ()}
     extra = {name: columns.pop(name) for name in points.extra}
     return Points(**columns, extra=extra, dropped=dict.fromkeys(points.dropped, 0))
+
+
+def _receivers(
+    partition: Partition, points: Points, cell: int, halo: int, size: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the receiving rank and the index of every copy of a point, by rank."""
+    n = len(points)
+    # A square that is smaller than a tile touches no more tiles than its corners do.
+    corners = [(0, 0)] if halo == 0 else [(dy, dx) for dy in (-halo, halo) for dx in (-halo, halo)]
+    owners = [partition.owner((points.y + dy) // cell, (points.x + dx) // cell) for dy, dx in corners]
+    pairs = np.unique(np.concatenate([o.astype(np.int64) * max(n, 1) + np.arange(n) for o in owners]))
+    return pairs // max(n, 1), pairs % max(n, 1)
 
 
 def canonical_order(points: Points) -> NDArray[np.intp]:
