@@ -3,8 +3,8 @@
     FELSINA_DATA=<folder> python benchmarks/ingest.py
     FELSINA_DATA=<folder> mpiexec -n 2 python benchmarks/ingest.py
 
-The first AHN3 tile of Delft (point format 1). A full read: decompress, millimetres in the frame of a grid, classes, flags, noise
-out. lazrs alone decompresses into one buffer and looks at nothing. Processor seconds of one thread, best of several, the
+The first AHN3 tile of Delft (point format 1). A full read: decompress, millimetres in the frame of a grid, classes, flags, no
+noise. lazrs alone decompresses into one buffer and looks at nothing. Processor seconds of one thread, best of several, the
 two taken in turn so that a busy machine slows both; target 90 %. On several ranks: wall seconds of all points read by all ranks
 against those of one rank reading all while the others wait, best of several; target 1.8 on two ranks.
 """

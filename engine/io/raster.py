@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
+import struct
+import zlib
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -78,7 +80,7 @@ def read_raster(path: Path | str, crs: str | None = None) -> Raster:
             stated = _stated(page)
             values = _pixels(path, page)
             nodata = _nodata(page)
-    except tifffile.TiffFileError as error:
+    except (tifffile.TiffFileError, struct.error, IndexError) as error:  # not a TIFF, cut in its header, without a page
         raise InputError(f"'{path}' is no TIFF file that can be read ({str(error).rstrip('.')}).") from error
     except OSError as error:
         raise InputError(f"'{path}' cannot be read: {error.strerror or error}.") from error
@@ -151,7 +153,7 @@ def _pixels(path: Path, page: Any) -> NDArray[Any]:
     """Return (ny, nx) or (n_band, ny, nx)."""
     try:
         values = np.asarray(page.asarray())
-    except (ValueError, RuntimeError, IndexError, ImportError) as error:
+    except (ValueError, RuntimeError, IndexError, ImportError, zlib.error) as error:
         hint = " Install imagecodecs, or rewrite it with gdal_translate -co COMPRESS=DEFLATE -co PREDICTOR=1."
         hint = hint if "imagecodecs" in str(error) else " It is damaged; fetch it again."
         raise InputError(f"'{path}' has pixels that cannot be decoded ({str(error).rstrip('.')}).{hint}") from error
