@@ -81,7 +81,7 @@ class TerrainOptions(Options):
     resolution_m: float = option(0.5, "Cell size of terrain, surface and canopy.", "m", 0.1, 100.0)
     snap_m: float = option(4.0, "Edges of the grid lie on multiples of it, so that coarser grids nest.", "m", 0.1, 1000.0)
     margin_m: float = option(0.0, "Ground kept around the bounds of the points.", "m", 0.0, 10_000.0)
-    window_m: float = option(18.0, "Radius of the ground filter's largest window: half the widest thing it removes.", "m", 2.0, 200.0)
+    window_m: float = option(18.0, "Radius of the ground filter's largest window: half what it removes.", "m", 2.0, 200.0)
     slope: float = option(0.18, "Tangent of the steepest ground of the ground filter.", "1", 0.01, 5.0)
 
 
@@ -98,10 +98,14 @@ class BuildingOptions(Options):
 class EnergyOptions(Options):
     """`[energy]`"""
 
-    method: str = option("5r1c", "Heat balance of a building.", choices=("5r1c",))
+    method: str = option("5r1c", "Heat balance of a building (iso52016 is not built yet).", choices=("5r1c", "iso52016"))
     archetypes: str = option("tabula-italy", "Envelope table shipped with felsina.", choices=("tabula-italy",))
+    variant: str = option("existing", "Refurbishment of all buildings.", choices=("existing", "usual", "advanced"))
+    heating_zone: str = option("E", "Italian climatic zone: season of heating.", choices=("A", "B", "C", "D", "E", "F"))
+    albedo: float = option(0.2, "Albedo of the ground around buildings.", "1", 0.0, 1.0)
     year: int = option(2015, "Calendar year that the results carry.", "1", 1900, 2200)
     seed: int = option(1, "Key of the draws for unknown use and construction period.", "1", 0, 2**31 - 1)
+    precision: str = option("float64", "Precision of the hourly balance.", choices=("float64", "float32"))
     hourly: bool = option(False, "Keep hourly loads and temperatures of every building.")
 
 

@@ -24,6 +24,7 @@ from felsina.engine.log import LOGGER, Progress
 from felsina.engine.parallel.world import World
 from felsina.engine.record import Record
 from felsina.engine.rundir import RunDirectory
+from felsina.engine.version import __version__
 
 
 @dataclass
@@ -147,8 +148,6 @@ def scientific_config(job: JobSpec, city: City, upstream: Sequence[JobSpec]) -> 
 
 def job_key(job: JobSpec, city: City, world: World, run: RunDirectory) -> str:
     """Return the hash of all that a job's product depends on: options, input files, earlier products, schema and version."""
-    import felsina
-
     files = world.on_root(lambda: job.inputs(city))
     mine = {str(p): records.file_sha256(p) for p in files[world.rank :: world.size]}
     hashes = {p: h for part in world.allgather(mine) for p, h in part.items()}
@@ -157,7 +156,7 @@ def job_key(job: JobSpec, city: City, world: World, run: RunDirectory) -> str:
         "inputs": sorted(hashes.values()) if job.name == "terrain" else [hashes[str(p)] for p in files],
         "needs": world.on_root(lambda: _hashes_of_products(job, run)),
         "schema": SCHEMA_VERSION,
-        "version": felsina.__version__,
+        "version": __version__,
     }
     return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
 
@@ -171,10 +170,8 @@ def _begin(record: Record, city: City, world: World, command: str) -> None:
     record.values.setdefault("started", records.utc_now())
     if not world.is_root:
         return
-    import felsina
-
     record.values["city"] = city.city.name
-    record.values["felsina"] = felsina.__version__
+    record.values["felsina"] = __version__
     record.values["configuration"] = {**city.scientific(), "execution": city.execution.as_dict()}
     record.values["machine"] = records.machine()
     record.values["world"] = {"ranks": world.size, "threads": city.execution.threads}

@@ -122,6 +122,7 @@ FIELDS: tuple[Field, ...] = (
     _terrain("land_cover", "1", "land cover (UMEP codes)", dtype="i1", flags=LAND_COVER),
     _terrain("building_index", "1", "row of the building table, -1 outside buildings", dtype="i4", low=-1),
     _terrain("ground_point_count", "1", "ground returns in the cell", dtype="i4", low=0),
+    _terrain("building_point_count", "1", "building returns in the cell", dtype="i4", low=0),
     _terrain(
         "first_return_elevation", "m", "highest return in the cell; never used by horizons", quantum=0.001, required=False
     ),

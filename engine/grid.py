@@ -64,12 +64,12 @@ class Grid:
     @property
     def x(self) -> NDArray[np.float64]:
         """(nx,) cell-centre eastings [m], ascending."""
-        return self.west + (np.arange(self.nx) + 0.5) * self.resolution
+        return np.asarray(self.west + (np.arange(self.nx) + 0.5) * self.resolution, np.float64)
 
     @property
     def y(self) -> NDArray[np.float64]:
         """(ny,) cell-centre northings [m], descending."""
-        return self.north - (np.arange(self.ny) + 0.5) * self.resolution
+        return np.asarray(self.north - (np.arange(self.ny) + 0.5) * self.resolution, np.float64)
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:

@@ -21,8 +21,7 @@ def use_threads(wanted: int = 0) -> int:
     if "numba" not in sys.modules:
         os.environ["NUMBA_NUM_THREADS"] = str(max(count, int(os.environ.get("NUMBA_NUM_THREADS") or 1)))
     import numba
-    from numba import config
 
-    count = min(count, int(config.NUMBA_NUM_THREADS))
+    count = min(count, int(getattr(numba.config, "NUMBA_NUM_THREADS", count)))
     numba.set_num_threads(count)
     return count

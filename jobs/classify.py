@@ -14,6 +14,7 @@ from felsina.engine.grid import Grid
 from felsina.engine.io.las import PointFile, Points, read_chunks, read_header, scan_headers, write_classes
 from felsina.engine.log import LOGGER
 from felsina.engine.processes.classify import CLASS_NAMES, classify_points
+from felsina.engine.processes.ingest import concatenated
 from felsina.engine.threads import use_threads
 
 CELL_M = 1.0  # of the ground filter; finer than the width of a street, coarser than the spacing of points
@@ -59,7 +60,7 @@ def classify_files(files: Sequence[Path], out: Path, crs: str | None = None) -> 
     bounds = np.array([h.bounds for h in headers if h.bounds is not None])
     grid = Grid.covering(headers[0].crs, (*bounds[:, :2].min(axis=0), *bounds[:, 2:].max(axis=0)), CELL_M)
     parts = [_whole(h, grid) for h in headers]
-    labels = classify_points(_joined(parts), grid.shape, round(CELL_M * 1000))
+    labels = classify_points(concatenated(parts, ("red", "nir")), grid.shape, round(CELL_M * 1000))
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -87,13 +88,7 @@ def _headers(files: Sequence[Path], crs: str | None) -> list[PointFile]:
 def _whole(header: PointFile, grid: Grid) -> Points:
     """Return all points of a file, in its order."""
     chunks = list(read_chunks(header, 0, header.count, (grid.west, grid.north), columns=("red", "nir"), keep_all=True))
-    return _joined(chunks) if chunks else Points.empty(0, ("red", "nir"))
-
-
-def _joined(parts: Sequence[Points]) -> Points:
-    columns = {name: np.concatenate([p.columns()[name] for p in parts]) for name in parts[0].columns()}
-    extra = {name: columns.pop(name) for name in parts[0].extra}
-    return Points(**columns, extra=extra)
+    return concatenated(chunks, ("red", "nir"))
 
 
 def _name(path: Path) -> str:

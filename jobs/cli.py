@@ -13,9 +13,9 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import felsina
 from felsina.engine import log
 from felsina.engine.errors import FelsinaError
+from felsina.engine.version import __version__
 
 
 class Verb(NamedTuple):
@@ -90,11 +90,11 @@ def _dispatch(arguments: list[str]) -> int:
         print(_overview())
         return 0 if arguments else 2
     if arguments[0] == "--version":
-        print(f"felsina {felsina.__version__}")
+        print(f"felsina {__version__}")
         return 0
     verb = arguments[0]
     if verb in _LATER:
-        print(f"felsina: '{verb}' is not built yet in version {felsina.__version__}.", file=sys.stderr)
+        print(f"felsina: '{verb}' is not built yet in version {__version__}.", file=sys.stderr)
         return 2
     if verb not in JOBS:
         import difflib
@@ -138,7 +138,7 @@ def _environment_rank() -> int:
 
 def _overview() -> str:
     lines = [
-        f"felsina {felsina.__version__}: physical-twin compute engine for cities",
+        f"felsina {__version__}: physical-twin compute engine for cities",
         "",
         "usage: felsina VERB [options]      felsina VERB --help",
         "       mpiexec -n 4 felsina run CITY.toml --out RUN",

@@ -18,7 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba import config, njit
+from numba import config as _config
+from numba import njit
+
+config: Any = _config  # its settings are made at run time, where no type checker sees them
 
 FASTMATH = frozenset({"contract", "nsz"})
 _OPTIONS: dict[str, Any] = {"fastmath": set(FASTMATH), "error_model": "numpy", "nogil": True}

@@ -7,9 +7,23 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from felsina.kernels.pointcloud.classify import classify
-from felsina.kernels.pointcloud.ground import SLOPE, WINDOW_M, SmrfSurface, smrf
+from felsina.engine.parallel.world import World
+from felsina.kernels.pointcloud.classify import (
+    ISOLATION,
+    RADIUS,
+    ROOF_AREA,
+    classify,
+    is_roof_like,
+    is_single,
+    label_points,
+    roof_cells,
+    roof_evidence,
+)
+from felsina.kernels.pointcloud.ground import SLOPE, WINDOW_M, SmrfSurface, height_above, is_ground, smrf
+from felsina.kernels.pointcloud.neighbourhood import local_shape
 from felsina.kernels.pointcloud.raster import NO_MIN, bin_lowest, cell_height
+
+HALO_M = max(RADIUS, ISOLATION)  # how far around a point its class looks, but for the roofs, which are counted in cells
 
 CLASS_NAMES = {
     2: "ground",
@@ -58,14 +72,44 @@ def classify_points(
     lowest = np.full(shape, NO_MIN)
     bin_lowest(points.x, points.y, points.z, cell_mm, lowest)
     surface = smrf(cell_height(lowest, (lowest != NO_MIN).astype(np.int32)), cell_mm / 1000, window_m, slope)
-    return label(points, surface, cell_mm)
-
-
-def label(points: Cloud, surface: SmrfSurface, cell_mm: int) -> NDArray[np.uint8]:
-    """Return the class of each point, given the ground filter's surface."""
     return classify(
         points.x, points.y, points.z, points.return_number, points.number_of_returns, surface, cell_mm, vegetation_index(points)
     )
+
+
+def classify_shared(
+    world: World, points: Cloud, is_mine: NDArray[np.bool_], surface: SmrfSurface, cell_mm: int
+) -> NDArray[np.uint8]:
+    """Return the class of the points that this rank owns; what `classify_points` gives for the whole scene. Collective.
+
+    Parameters
+    ----------
+    points : those that this rank owns and all within `HALO_M` of its tiles [mm in the frame of the grid]
+    is_mine : (n,) bool
+        Points in cells that this rank owns.
+    surface : of the ground filter, over the whole grid
+    cell_mm : of the grid [mm]
+
+    Returns
+    -------
+    (n,) uint8
+        The class where `is_mine`, else 0.
+    """
+    x, y, z = points.x, points.y, points.z
+    ndvi = vegetation_index(points)
+    height = height_above(x, y, z, surface.ground, cell_mm)
+    on_ground = is_ground(x, y, z, surface, cell_mm)
+    shape = local_shape(x, y, z, round(RADIUS * 1000), round(ISOLATION * 1000), is_mine & ~on_ground)
+    roof_like = is_roof_like(shape, points.return_number, points.number_of_returns, ndvi)
+    single = is_single(points.number_of_returns, ndvi)
+    m = is_mine
+    part = x[m], y[m], height[m], on_ground[m]
+    counts = roof_evidence(*part, roof_like[m], single[m], cell_mm, *surface.ground.shape)
+    high, flat, alone = (world.reduce_exact(c, "sum") for c in counts)
+    roof = roof_cells(high, flat, alone, ROOF_AREA / (cell_mm * 1e-3) ** 2)
+    found = np.zeros(len(x), np.uint8)
+    found[m] = label_points(*part, shape.is_isolated[m], single[m], roof, cell_mm)
+    return found
 
 
 def vegetation_index(points: Cloud) -> NDArray[np.float32] | None:

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from felsina.engine import archetypes
 from felsina.engine.archetypes import Archetypes, factors
+from felsina.engine.city import EnergyOptions
 from felsina.engine.errors import InputError, UsageError
 from felsina.engine.io.weather import Weather
-from felsina.engine.options import Options, option
 from felsina.kernels.constants import STEFAN_BOLTZMANN, ZERO_CELSIUS
 from felsina.kernels.energy import zone
 from felsina.kernels.radiation.transposition import N_AZIMUTH, sector_irradiance
@@ -54,20 +54,6 @@ UNITS = {
     "heat_rejected": "W",
     "condenser_heat": "W",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class EnergyOptions(Options):
-    """Options of the energy simulation."""
-
-    method: str = option("5r1c", "Zone model.")
-    variant: str = option("existing", "Refurbishment of all buildings.", choices=archetypes.VARIANTS)
-    heating_zone: str = option("E", "Italian climatic zone: season of heating.", choices=("A", "B", "C", "D", "E", "F"))
-    albedo: float = option(0.2, "Albedo of the ground.", "1", 0.0, 1.0)
-    seed: int = option(0, "Key of the draws of unknown years and uses.", low=0)
-    precision: str = option("float64", "Precision of the hourly balance.", choices=("float64", "float32"))
-    first_day: str = option("", "First local day of the hourly series, YYYY-MM-DD; none when empty.")
-    days: int = option(0, "Days of the hourly series.", "d", 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +132,11 @@ class EnergyResult:
 
 
 def simulate_year(
-    buildings: Buildings, surfaces: Surfaces, weather: Weather, options: EnergyOptions | None = None
+    buildings: Buildings,
+    surfaces: Surfaces,
+    weather: Weather,
+    options: EnergyOptions | None = None,
+    period: tuple[datetime.date, int] | None = None,
 ) -> EnergyResult:
     """Simulate the energy need of buildings over the hours of a weather.
 
@@ -157,6 +147,9 @@ def simulate_year(
     weather : Weather
         Hourly weather, a year as a rule.
     options : EnergyOptions, optional
+        Section [energy] of a city.
+    period : (first local day, days), optional
+        Days of the hourly series; none without.
 
     Returns
     -------
@@ -170,9 +163,8 @@ def simulate_year(
     surfaces, damaged = _checked(surfaces, n)
     clock = weather.clock
     kept = slice(0, 0)
-    if chosen.days:
-        first = datetime.date.fromisoformat(chosen.first_day) if chosen.first_day else clock.first_day
-        kept = clock.select(first, chosen.days)[1]
+    if period is not None:
+        kept = clock.select(*period)[1]
     floors = np.where(
         buildings.floors > 0, buildings.floors, np.maximum(np.rint(buildings.height / factors()["storey_height"]), 1.0)
     )

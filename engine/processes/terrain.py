@@ -78,6 +78,15 @@ class PointRasters:
         bin_highest(*of(VEGETATION), self.vegetation_top, self.vegetation_count)
         bin_highest(*of(UNCLASSIFIED), self.other_top, self.other_count)
 
+    def clear_classes(self, world: World) -> None:
+        """Forget the classes binned so far; collective. Heights stay."""
+        rows = slice(*world.share_of(len(self.count)))
+        for name in ("ground", "building"):
+            getattr(self, f"{name}_sum")[rows], getattr(self, f"{name}_count")[rows] = 0, 0
+        for name in ("vegetation", "other"):
+            getattr(self, f"{name}_top")[rows], getattr(self, f"{name}_count")[rows] = NO_MAX, 0
+        self.synchronise(world, [(rows,)])
+
     def synchronise(self, world: World, windows: Sequence[Window]) -> None:
         """Show every rank what the owners wrote; collective."""
         for array in vars(self).values():
@@ -87,6 +96,16 @@ class PointRasters:
         """Give the memory back; collective."""
         for array in vars(self).values():
             world.release(array)
+
+
+def lowest_return(world: World, points: PointRasters) -> NDArray[np.float32]:
+    """Return the lowest return of each cell [m], NaN where there is none; shared."""
+    return _shared_rows(world, points.lowest.shape, lambda r: cell_height(points.lowest[r], points.count[r]))
+
+
+def highest_return(points: PointRasters) -> NDArray[np.float32]:
+    """Return the highest return of each cell [m], NaN where there is none."""
+    return cell_height(points.highest, points.count)
 
 
 def fill(world: World, grid: NDArray[np.float32], what: str, cycles: int = CYCLES) -> NDArray[np.float32]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from felsina.engine.version import __version__
+
 if TYPE_CHECKING:
     from os import PathLike
 
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
 
     from felsina.engine.rundir import RunDirectory
 
-__version__ = "0.1.0"
 __all__ = ["__version__", "open", "run"]
 
 

@@ -1,11 +1,13 @@
 """Energy of buildings from tables: plausible needs, geometry that counts, rows that stay."""
 
 import dataclasses
+import datetime
 
 import numpy as np
 import pytest
 
 from felsina.engine import fields
+from felsina.engine.city import EnergyOptions
 from felsina.engine.errors import InputError, UsageError
 from felsina.engine.io.weather import read_epw
 from felsina.engine.processes.energy import (
@@ -16,7 +18,6 @@ from felsina.engine.processes.energy import (
     UNHEATED,
     UNITS,
     Buildings,
-    EnergyOptions,
     Surfaces,
     simulate_year,
 )
@@ -143,17 +144,17 @@ def test_surfaces_of_unknown_buildings_are_refused(weather):
 
 
 def test_hourly_series_cover_the_days_asked_for_and_agree_with_the_peaks(weather):
-    r = simulate_year(_buildings(2), _surfaces(2), weather, EnergyOptions(first_day="2023-01-01", days=365))
+    r = simulate_year(_buildings(2), _surfaces(2), weather, period=(datetime.date(2023, 1, 1), 365))
     v = r.values
     assert v["heating_load"].shape == (2, 8760)
     assert v["heating_load"].max() == v["peak_heating_load"].max()
     np.testing.assert_allclose(v["cooling_load"].sum(axis=1) / 1e3, v["annual_cooling_need"], rtol=1e-9)
-    part = simulate_year(_buildings(2), _surfaces(2), weather, EnergyOptions(first_day="2023-07-20", days=3))
+    part = simulate_year(_buildings(2), _surfaces(2), weather, period=(datetime.date(2023, 7, 20), 3))
     np.testing.assert_array_equal(part.values["operative_temperature"], v["operative_temperature"][:, part.kept])
 
 
 def test_condensers_give_off_the_heat_of_cooling_and_their_own_work_for_the_cooled_share(weather):
-    v = simulate_year(_buildings(1), _surfaces(1), weather, EnergyOptions(first_day="2023-07-20", days=3)).values
+    v = simulate_year(_buildings(1), _surfaces(1), weather, period=(datetime.date(2023, 7, 20), 3)).values
     # COP 3 and 48.8 % of dwellings with cooling.
     np.testing.assert_allclose(v["condenser_heat"], v["cooling_load"] * (4.0 / 3.0) * 0.488, rtol=1e-12)
     indoors_cooler = v["indoor_air_temperature"] < weather.select("2023-07-20", 3).air_temperature - 273.15

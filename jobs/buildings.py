@@ -1,0 +1,299 @@
+"""Make building models from points and footprints: LoD1.2 solids, surfaces, party walls, quality."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from felsina.engine.city import City
+from felsina.engine.driver import JobContext, JobSpec
+from felsina.engine.fields import BUILDING_REASONS, BUILDING_STATUS, fields_of
+from felsina.engine.footprints import city_footprints
+from felsina.engine.grid import BLOCK, Grid
+from felsina.engine.io.cityjson import Feature, prism_solids, write_cityjsonseq
+from felsina.engine.io.las import PointFile, Points, scan_headers
+from felsina.engine.io.results import ProductWriter, product_attrs, product_grid, read_field
+from felsina.engine.io.vector import Footprints, Polygons
+from felsina.engine.parallel.partition import Partition
+from felsina.engine.processes.buildings import Heights, Model, footprint_areas, ground_heights, measure, model
+from felsina.engine.processes.footprint_points import FootprintPoints
+from felsina.engine.processes.ingest import ingest
+from felsina.jobs.common import digests, footprint_files, point_files, product_identity
+from felsina.jobs.run import single_job
+
+_LOD = "1.2"
+
+
+def _inputs(city: City) -> list[Path]:
+    return [*point_files(city), *footprint_files(city)]
+
+
+def run(context: JobContext) -> dict[str, Any]:
+    """Gather the points of every footprint at its owner, measure and model, and publish buildings.nc; returns figures."""
+    city, world = context.city, context.world
+    terrain = context.run.needed("terrain")
+    grid: Grid = world.on_root(lambda: product_grid(terrain))
+    file = next(iter(footprint_files(city)), None)
+
+    def returns() -> NDArray[np.int32]:
+        return read_field(terrain, "building_point_count")
+
+    footprints, derived = world.on_root(lambda: city_footprints(file, city.footprints.id, grid, returns))
+    shapes = footprints.polygons()
+    ground = _ground(context, terrain, grid)
+    with context.timer("points"):
+        points, building = _points(context, grid, footprints, shapes, ground)
+    with context.timer("heights"):
+        heights = _measure(context, grid, footprints, shapes, ground, points, building)
+    # Solids, surfaces and party walls follow from a small table: the root makes them, for all at once.
+    with context.timer("model"):
+        made: Model | None = model(shapes, heights, city.buildings.party_wall_distance_m) if world.is_root else None
+    files = digests(context, {"terrain": terrain, **({"footprints": file} if file else {})})
+    files["points"] = world.on_root(lambda: product_attrs(terrain)["inputs"]["points"])
+    n_surface = world.bcast(len(made.surface_area) if made is not None else 0)
+    writer = ProductWriter(
+        world,
+        context.run.path,
+        "buildings",
+        dims={"building": len(footprints), "surface": n_surface},
+        crs=grid.crs,
+        writer=city.execution.writer,
+        precision={k: v for k, v in city.output.precision.items() if k in fields_of("buildings")},
+        **product_identity(context, SPEC, files),
+    )
+    if made is not None:
+        for name, values in table(footprints, shapes, made, derived).items():
+            writer.write(name, values)
+        points_mm, faces, fields = mesh(made)
+        writer.mesh(points_mm / 1000.0, faces, fields)
+    with context.timer("publish"):
+        writer.publish()
+        if made is not None:
+            _write_cityjson(context, grid, footprints, shapes, made)
+    world.barrier()
+    return world.bcast(figures(footprints, made) if made is not None else {})
+
+
+def _ground(context: JobContext, terrain: Path, grid: Grid) -> NDArray[np.float32]:
+    """Return the ground of the whole city, shared by the ranks of a node."""
+    world = context.world
+    ground: NDArray[np.float32] = world.shared(grid.shape, np.float32)
+    rows = slice(*world.share_of(grid.ny, BLOCK))
+    if rows.start < rows.stop:
+        ground[rows] = read_field(terrain, "ground_elevation", (rows, slice(None)))
+    world.synchronise(ground, [(rows,)])
+    return ground
+
+
+def _points(
+    context: JobContext, grid: Grid, footprints: Footprints, shapes: Polygons, ground: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the points in the footprints that this rank owns, and the building of each."""
+    city, world = context.city, context.world
+    headers: list[PointFile] = world.on_root(lambda: scan_headers(point_files(city), grid.crs))
+    trusts = city.points.use_classes and bool(
+        world.on_root(lambda: _has_building_class(context.run.needed("terrain"), city.points.use_classes))
+    )
+    owners = _owners(context, grid, footprints)
+    taken = FootprintPoints(world, grid, shapes, owners, ground, trusts_classes=trusts)
+    progress = context.progress("points", sum(h.count for h in headers), "points")
+
+    def take(points: Points) -> None:
+        taken.add(points)
+        progress.advance(len(points) * world.size)
+
+    ingest(world, headers, grid, take)
+    progress.close()
+    return taken.collected()
+
+
+def _has_building_class(terrain: Path, use_classes: bool) -> bool:
+    """Tell whether the points carry building classes that terrain.nc was made from."""
+    configuration = product_attrs(terrain)["configuration"]
+    return use_classes and configuration["points"]["use_classes"] and bool(read_field(terrain, "building_point_count").any())
+
+
+def _owners(context: JobContext, grid: Grid, footprints: Footprints) -> NDArray[np.int32]:
+    """Return the rank that owns each building: that of the tile which holds its representative point."""
+    world = context.world
+    partition = Partition.of(grid.shape, round(context.city.execution.tile_m / grid.resolution), world.size)
+    x, y = representative_points(footprints)
+    row = np.floor((grid.north - y) / grid.resolution).astype(np.int64)
+    column = np.floor((x - grid.west) / grid.resolution).astype(np.int64)
+    return partition.owner(row, column)
+
+
+def representative_points(footprints: Footprints) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return easting and northing [m] of a point inside each footprint; of the largest part; 0 where there is no geometry."""
+    places = []
+    for parts in footprints.geometry:
+        largest = max(parts, key=lambda p: p.area, default=None)
+        point = None if largest is None else largest.representative_point()
+        places.append((0.0, 0.0) if point is None else (point.x, point.y))
+    xy = np.array(places, np.float64).reshape(-1, 2)
+    return xy[:, 0], xy[:, 1]
+
+
+def _measure(
+    context: JobContext,
+    grid: Grid,
+    footprints: Footprints,
+    shapes: Polygons,
+    ground: NDArray[np.float32],
+    points: NDArray[np.int64],
+    building: NDArray[np.int64],
+) -> Heights:
+    """Measure the buildings that this rank owns and return the table of all."""
+    world = context.world
+    west, north, cell = (round(v * 1000) for v in (grid.west, grid.north, grid.resolution))
+    base = ground_heights(shapes, ground, west, north, cell)
+    mine = measure(
+        points, building, shapes, base, footprints.rejected, footprints.attributes, context.city.buildings.min_points
+    )
+    owner = _owners(context, grid, footprints)
+    parts = world.allgather(mine)
+    rows = np.arange(len(owner))
+    columns = [np.stack([getattr(p, name) for p in parts])[owner, rows] for name in Heights._fields]
+    whole = Heights(*columns)
+    # A row that was rejected keeps the reason of its footprint.
+    return whole._replace(reason=np.where(footprints.rejected, footprints.reason, whole.reason).astype(np.int8))
+
+
+def table(footprints: Footprints, shapes: Polygons, made: Model, derived: bool) -> dict[str, Any]:
+    """Return the columns of the building and surface tables by field."""
+    h = made.heights
+    n = len(footprints)
+    has_solid = np.isin(h.status, [0, 1])
+    height = np.where(has_solid, (h.roof - h.ground) / 1000.0, np.nan)
+    x, y = representative_points(footprints)
+    columns: dict[str, Any] = {
+        "building_id": np.array(footprints.ids, object),
+        "building_status": h.status,
+        "building_reason": h.reason,
+        "building_lod": np.where(has_solid, _LOD, np.where(footprints.rejected, "", "0")).astype(object),
+        "building_derived": np.full(n, derived, np.int8),
+        "building_height": height,
+        "building_ground_elevation": np.where(footprints.rejected, np.nan, h.ground / 1000.0),
+        "building_roof_elevation": np.where(has_solid, h.roof / 1000.0, np.nan),
+        "building_footprint_area": footprint_areas(shapes),
+        "building_volume": np.where(has_solid, made.volume, np.nan),
+        "building_rmse": h.rmse,
+        "building_coverage": h.coverage,
+        "building_point_density": h.density,
+        "building_point_count": h.n_point.astype(np.int32),
+        "building_party_wall_area": np.where(has_solid, made.party_wall_area, np.nan),
+        "building_overlap_area": footprints.overlap_area,
+        "building_x": np.where(footprints.rejected, np.nan, x),
+        "building_y": np.where(footprints.rejected, np.nan, y),
+    }
+    known = footprints.attributes
+    if "construction_year" in known:
+        columns["building_construction_year"] = np.clip(known["construction_year"], 0, 32767).astype(np.int16)
+    if "floors" in known:
+        columns["building_floors"] = np.clip(known["floors"], 0, 32767).astype(np.int16)
+    if "use" in known:
+        columns["building_use"] = known["use"]
+    if "residents" in known:
+        columns["building_residents"] = known["residents"].astype(np.int32)
+    surfaces = {
+        "surface_building": made.surface_building.astype(np.int32),
+        "surface_type": made.surface_type,
+        "surface_area": made.surface_area,
+        "surface_tilt": made.surface_tilt,
+        "surface_azimuth": made.surface_azimuth,
+        "surface_party_area": made.surface_party_area,
+    }
+    return columns | surfaces
+
+
+def mesh(made: Model) -> tuple[NDArray[np.int64], NDArray[np.int32], dict[str, NDArray[Any]]]:
+    """Return nodes [mm], triangles and the fields on triangles."""
+    face = made.triangle_face
+    fields: dict[str, NDArray[Any]] = {
+        "mesh_face_building": made.surface_building[face].astype(np.int32),
+        "mesh_face_surface": face.astype(np.int32),
+        "mesh_face_surface_type": made.surface_type[face],
+    }
+    return made.prisms.vertices, made.triangles.astype(np.int32), fields
+
+
+def figures(footprints: Footprints, made: Model) -> dict[str, Any]:
+    """Return what the record says: rows, outcomes by reason, area, volume, quality."""
+    h = made.heights
+    has_solid = np.isin(h.status, [0, 1])
+    counts = {f"status_{name}": int(np.count_nonzero(h.status == code)) for code, name in BUILDING_STATUS.items()}
+    reasons = {f"reason_{name}": int(np.count_nonzero(h.reason == code)) for code, name in BUILDING_REASONS.items() if code}
+    rmse = h.rmse[np.isfinite(h.rmse)]
+    return {
+        "rows": len(footprints),
+        "with_geometry": int(np.count_nonzero(has_solid)),
+        "failed": int(np.count_nonzero(~has_solid)),
+        **counts,
+        **{name: n for name, n in reasons.items() if n},
+        "volume_m3": round(float(made.volume.sum()), 1),
+        "party_wall_area_m2": round(float(made.party_wall_area.sum()), 1),
+        "rmse_median_m": round(float(np.median(rmse)), 3) if len(rmse) else 0.0,
+    }
+
+
+def _write_cityjson(context: JobContext, grid: Grid, footprints: Footprints, shapes: Polygons, made: Model) -> None:
+    """Write buildings.city.jsonl beside buildings.nc: every row with an identifier of its own, with attributes and solids."""
+    west, south = (int(v) for v in grid.bounds[:2])
+    columns = table(footprints, shapes, made, False)
+    names = [n for n in columns if n.startswith("building_") and n not in ("building_id", "building_x", "building_y")]
+    first = np.searchsorted(made.building_of_prism, np.arange(len(footprints) + 1))
+
+    def features() -> Iterator[Feature]:
+        seen: set[str] = set()
+        for row, name in enumerate(footprints.ids):
+            if name in seen:  # a rejected duplicate: its row is in the table, its identifier belongs to another building
+                continue
+            seen.add(name)
+            attributes = {n: _plain(n, columns[n][row]) for n in names}
+            solids = prism_solids(made.prisms, int(first[row]), int(first[row + 1]))
+            ground = int(made.heights.ground[row])
+            yield Feature(name, attributes, [] if footprints.rejected[row] else _outline(footprints, row, ground), solids)
+
+    metadata = {"crs": grid.crs, "translate": (west, south, 0), "title": context.city.city.name}
+    write_cityjsonseq(context.run.path / "buildings.city.jsonl", metadata, features())
+
+
+def _outline(footprints: Footprints, row: int, ground_mm: int) -> list[list[NDArray[np.int64]]]:
+    """Return the polygons of a footprint at ground height, as rings of whole millimetres."""
+    return [
+        [
+            np.column_stack(
+                (np.rint(np.asarray(ring.coords)[:-1, :2] * 1000).astype(np.int64), np.full(len(ring.coords) - 1, ground_mm))
+            )
+            for ring in (polygon.exterior, *polygon.interiors)
+        ]
+        for polygon in footprints.geometry[row]
+    ]
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return a value as JSON takes it: codes as words, numbers to their published step."""
+    described = fields_of("buildings")[name]
+    if described.flags:
+        return described.flags[int(value)]
+    if described.dtype == "str":
+        return str(value)
+    if described.dtype.startswith("i"):
+        return int(value)
+    return round(float(value), 4) if np.isfinite(value) else None
+
+
+SPEC = JobSpec(
+    name="buildings",
+    product="buildings",
+    sections=("city", "points", "footprints", "buildings", "output"),
+    needs=("terrain",),
+    inputs=_inputs,
+    run=run,
+)
+
+configure, main = single_job("buildings")

@@ -1,0 +1,250 @@
+"""Make ground, surface (ground + buildings), canopy, land cover and building index from the points."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from felsina.engine.city import LAND_COVER_LAYERS, City
+from felsina.engine.driver import JobContext, JobSpec
+from felsina.engine.errors import InputError
+from felsina.engine.fields import LAND_COVER, fields_of
+from felsina.engine.footprints import city_footprints
+from felsina.engine.grid import BLOCK, Grid
+from felsina.engine.io.las import PointFile, Points, scan_headers
+from felsina.engine.io.raster import Raster, read_raster
+from felsina.engine.io.results import ProductWriter
+from felsina.engine.io.vector import rasterise, read_polygons
+from felsina.engine.parallel.partition import Partition
+from felsina.engine.parallel.world import Window
+from felsina.engine.processes.classify import HALO_M, classify_shared
+from felsina.engine.processes.ground import filter_ground
+from felsina.engine.processes.identity import PointDigest
+from felsina.engine.processes.ingest import Ingested, concatenated, ingest, route
+from felsina.engine.processes.terrain import (
+    GROUND,
+    VEGETATION,
+    PointRasters,
+    canopy_height,
+    ground_elevation,
+    highest_return,
+    land_cover,
+    lowest_return,
+    roof_cells,
+    surface_elevation,
+)
+from felsina.jobs.common import digests, footprint_files, landcover_files, point_files, product_identity
+from felsina.jobs.run import single_job
+
+_COLUMNS = ("red", "nir")  # of points, for the vegetation index
+
+
+def _inputs(city: City) -> list[Path]:
+    return [*point_files(city), *footprint_files(city), *landcover_files(city).values()]
+
+
+def run(context: JobContext) -> dict[str, Any]:
+    """Bin the points, filter the ground where classes are not trusted, and publish terrain.nc; returns figures."""
+    city, world = context.city, context.world
+    headers: list[PointFile] = world.on_root(lambda: scan_headers(point_files(city), city.city.crs))
+    grid = scene_grid(city, headers)
+    partition = Partition.of(grid.shape, round(city.execution.tile_m / grid.resolution), world.size)
+    windows: list[Window] = [t.window for t in partition.tiles_of(world.rank)]
+    cell_mm = round(grid.resolution * 1000)
+    rasters = PointRasters.empty(world, grid.shape)
+    digest = PointDigest()
+    progress = context.progress("points", sum(h.count for h in headers), "points")
+    trusts_classes = city.points.use_classes
+
+    def take(points: Points) -> None:
+        rasters.add_heights(points.x, points.y, points.z, cell_mm)
+        if trusts_classes:
+            rasters.add_classes(points.x, points.y, points.z, points.classification, cell_mm)
+        digest.add(points)
+        progress.advance(len(points) * world.size)
+
+    with context.timer("points"):
+        read = ingest(world, headers, grid, take, partition)
+        rasters.synchronise(world, windows)
+    progress.close()
+    for remark in (*read.notes, *_remarks(read)):
+        context.note(remark)
+    if not trusts_classes or not read.classes[GROUND]:
+        with context.timer("ground filter"):
+            _classify(context, headers, grid, partition, rasters, windows)
+        context.note("Ground, buildings and vegetation were classified here; classes of the files were not used.")
+    with context.timer("ground"):
+        ground = ground_elevation(world, rasters)
+    with context.timer("footprints"):
+        index, n_building = _building_index(context, grid, rasters)
+    with context.timer("surface"):
+        is_roof = roof_cells(world, rasters, ground, index, n_building)
+        surface = surface_elevation(world, rasters, ground, is_roof)
+        has_vegetation = trusts_classes and any(read.classes[c] for c in VEGETATION)
+        canopy = canopy_height(rasters, ground, is_roof, has_vegetation or not trusts_classes or not read.classes[GROUND])
+    with context.timer("land cover"):
+        cover = _land_cover(context, grid, index, canopy)
+    files = {"points": digest.over(world)}
+    files |= digests(context, {f"landcover.{k}": p for k, p in landcover_files(city).items()})
+    files |= digests(context, dict(zip(("footprints",), footprint_files(city), strict=False)))
+    writer = ProductWriter(
+        world,
+        context.run.path,
+        "terrain",
+        dims={"y": grid.ny, "x": grid.nx},
+        crs=grid.crs,
+        coordinates={"x": grid.x, "y": grid.y},
+        writer=city.execution.writer,
+        precision={k: v for k, v in city.output.precision.items() if k in fields_of("terrain")},
+        **product_identity(context, SPEC, files),
+    )
+    maps: dict[str, NDArray[Any]] = {
+        "ground_elevation": ground,
+        "surface_elevation": surface,
+        "canopy_height": canopy,
+        "land_cover": cover,
+        "building_index": index,
+        "ground_point_count": rasters.ground_count,
+        "building_point_count": rasters.building_count,
+        "first_return_elevation": highest_return(rasters),
+    }
+    for tile in partition.tiles_of(world.rank):
+        for name, values in maps.items():
+            writer.write(name, values[tile.window], (tile.j0, tile.i0))
+    with context.timer("publish"):
+        writer.publish()
+    filled = rasters.ground_count[slice(*world.share_of(grid.ny))] == 0
+    void = world.reduce_exact(np.array([np.count_nonzero(filled)], np.int64), "sum")
+    rasters.release(world)
+    return {
+        "points": read.n_point,
+        "points_kept": read.n_kept,
+        **{f"points_{reason}": n for reason, n in read.dropped.items()},
+        "cells": grid.nx * grid.ny,
+        "cells_without_ground_points": int(void[0]),
+        "footprints": n_building,
+    }
+
+
+def scene_grid(city: City, headers: list[PointFile]) -> Grid:
+    """Return the grid that covers all points and the margin."""
+    bounds = np.array([h.bounds for h in headers if h.bounds is not None])
+    margin = city.terrain.margin_m
+    box = (*(bounds[:, :2].min(axis=0) - margin).tolist(), *(bounds[:, 2:].max(axis=0) + margin).tolist())
+    grid = Grid.covering(headers[0].crs, box, city.terrain.resolution_m, city.terrain.snap_m)
+    if grid.nx * grid.ny > 2**31:
+        raise InputError(
+            f"The points span {grid.nx:,} x {grid.ny:,} cells of {grid.resolution} m. A file far from the others may be in "
+            "another CRS; else take a coarser terrain.resolution_m."
+        )
+    return grid
+
+
+def _classify(
+    context: JobContext,
+    headers: list[PointFile],
+    grid: Grid,
+    partition: Partition,
+    rasters: PointRasters,
+    windows: list[Window],
+) -> None:
+    """Label the points that this rank owns and bin them by class; a second pass over the files."""
+    world, city = context.world, context.city
+    cell_mm = round(grid.resolution * 1000)
+    surface = filter_ground(world, lowest_return(world, rasters), grid.resolution, city.terrain.window_m, city.terrain.slope)
+    parts: list[Points] = []
+
+    def take(points: Points) -> None:
+        parts.append(route(world, partition, grid, points, HALO_M))
+
+    ingest(world, headers, grid, take, None, _COLUMNS)
+    cloud = concatenated(parts, _COLUMNS)
+    parts.clear()
+    is_mine = partition.owner(cloud.y // cell_mm, cloud.x // cell_mm) == world.rank
+    classes = classify_shared(world, cloud, is_mine, surface, cell_mm)
+    rasters.clear_classes(world)
+    rasters.add_classes(cloud.x[is_mine], cloud.y[is_mine], cloud.z[is_mine], classes[is_mine], cell_mm)
+    rasters.synchronise(world, windows)
+
+
+def _building_index(context: JobContext, grid: Grid, rasters: PointRasters) -> tuple[NDArray[np.int32], int]:
+    """Return the row of the building table in each cell, -1 outside, and the number of rows."""
+    world, city = context.world, context.city
+    file = next(iter(footprint_files(city)), None)
+    footprints, _ = world.on_root(lambda: city_footprints(file, city.footprints.id, grid, lambda: rasters.building_count))
+    for remark in footprints.notes:
+        context.note(remark)
+    index: NDArray[np.int32] = world.shared(grid.shape, np.int32, -1)
+    j0, j1 = world.share_of(grid.ny, BLOCK)
+    if j0 < j1 and len(footprints):
+        index[j0:j1] = rasterise(footprints.geometry, grid.west, grid.north, grid.resolution, grid.nx, grid.ny, j0, j1)
+    world.synchronise(index, [(slice(j0, j1),)])
+    return index, len(footprints)
+
+
+def _land_cover(context: JobContext, grid: Grid, index: NDArray[np.int32], canopy: NDArray[np.float32]) -> NDArray[np.int8]:
+    """Return the land cover of the whole grid from the city's layers or raster."""
+    world, city = context.world, context.city
+    files = landcover_files(city)
+    layers: list[tuple[int, NDArray[np.bool_]]] = []
+    rows = world.share_of(grid.ny, BLOCK)
+    for kind, code in LAND_COVER_LAYERS.items():
+        if kind in files:
+            polygons, notes = world.on_root(lambda path=files[kind]: read_polygons(path, grid.crs))  # type: ignore[misc]
+            for remark in notes:
+                context.note(remark)
+            member: NDArray[np.bool_] = world.shared(grid.shape, np.bool_)
+            if rows[0] < rows[1]:
+                member[slice(*rows)] = rasterise(polygons, grid.west, grid.north, grid.resolution, grid.nx, grid.ny, *rows) >= 0
+            world.synchronise(member, [(slice(*rows),)])
+            layers.append((code, member))
+    if "raster" in files:
+        codes = world.on_root(lambda: land_cover_on(grid, read_raster(files["raster"], grid.crs)))
+        layers += [(int(code), codes == code) for code in np.unique(codes) if code]
+    return land_cover(grid.shape, layers, index, canopy)
+
+
+def land_cover_on(grid: Grid, raster: Raster) -> NDArray[np.int8]:
+    """Return the codes of a land-cover raster at the cell centres of the grid; 0 where it has none.
+
+    Raises
+    ------
+    InputError
+        For a code that is no UMEP land cover.
+    """
+    values = np.nan_to_num(np.asarray(raster.values, np.float64), nan=0.0)
+    known = np.isin(values, [0, *LAND_COVER])
+    if not known.all():
+        raise InputError(
+            f"The land-cover raster has the code {values[~known][0]:g}; UMEP codes are {', '.join(map(str, LAND_COVER))}."
+        )
+    i = np.floor((grid.x - raster.west) / raster.resolution).astype(np.int64)
+    j = np.floor((raster.north - grid.y) / raster.resolution).astype(np.int64)
+    inside = ((j >= 0) & (j < values.shape[0]))[:, None] & ((i >= 0) & (i < values.shape[1]))[None, :]
+    picked = values[np.clip(j, 0, values.shape[0] - 1)][:, np.clip(i, 0, values.shape[1] - 1)]
+    return np.where(inside, picked, 0).astype(np.int8)
+
+
+def _remarks(read: Ingested) -> list[str]:
+    """Return what the record should say of the points that were left out or looked odd."""
+    words = {
+        "noise": "points of noise classes were left out",
+        "withheld": "points that the files withhold were left out",
+        "overlap": "points flagged as overlap were kept",
+    }
+    return [f"{n:,} {words[reason]}." for reason, n in read.dropped.items() if n]
+
+
+SPEC = JobSpec(
+    name="terrain",
+    product="terrain",
+    sections=("city", "points", "footprints", "landcover", "terrain", "output"),
+    needs=(),
+    inputs=_inputs,
+    run=run,
+)
+
+configure, main = single_job("terrain")
