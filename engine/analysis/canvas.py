@@ -189,7 +189,7 @@ class Footprints:
     ----------
     triangles : (n, 3, 2) [m]
     building : (n,) row of the building table
-    outlines : (m, 2, 2) [m], the edges of one triangle only
+    outlines : (m, 2, 2) [m], the edges of one triangle of a building only
     """
 
     triangles: NDArray[np.float64]
@@ -202,9 +202,12 @@ class Footprints:
         ground = mesh["mesh_face_surface_type"].values == 0
         faces = mesh["mesh_face_nodes"].values[ground].astype(np.int64)
         nodes = np.stack([mesh["mesh_node_x"].values, mesh["mesh_node_y"].values], axis=1)
+        building = mesh["mesh_face_building"].values[ground].astype(np.int64)
         edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
-        once, count = np.unique(edges, axis=0, return_counts=True) if len(edges) else (edges, np.zeros(0))
-        return cls(nodes[faces], mesh["mesh_face_building"].values[ground].astype(np.int64), nodes[once[count == 1]])
+        # By building, so that the wall between two that share nodes is drawn as well.
+        edges = np.column_stack([np.tile(building, 3), edges])
+        once, count = np.unique(edges, axis=0, return_counts=True)
+        return cls(nodes[faces], building, nodes[once[count == 1, 1:]])
 
     def fill(self, axes: Axes, colour: str) -> None:
         """Draw all footprints in one colour."""

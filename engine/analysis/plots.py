@@ -31,10 +31,11 @@ from felsina.engine.analysis.canvas import (
 )
 
 AFTERNOON = (12, 18)  # local standard hours: from, to
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 HOURLY = ("air_temperature", "surface_temperature")
 _MOST_CELLS = 2400  # along an edge; two a pixel
 _TREES, _WATER = "#7fa07a", "#b9d0e0"
-_BUILT = "#c9c9c9"
+_BUILT, _OUTLINE = "#c9c9c9", "#2f6f8f"
 _BLUE, _RED = "#2b6ca3", "#b5442c"
 
 
@@ -218,7 +219,7 @@ def surface_map(tree: Any) -> Picture:
     return Picture(
         "surface_temperature",
         "Hottest surfaces",
-        "The highest hourly temperature of ground and roofs in the simulated days. Building outlines in light blue.",
+        "The highest hourly temperature of ground and roofs in the simulated days. Thin lines are buildings.",
         f"Map of the highest surface temperature: {_range(shown, '°C')}.",
         png(sheet.figure),
     )
@@ -231,7 +232,7 @@ def sky_map(tree: Any) -> Picture:
     drawn = sheet.image(values, extent, cmap="cividis", vmin=0, vmax=1)
     footprints = _footprints(tree)
     if footprints is not None:
-        footprints.outline(sheet.axes, "white", 0.5)
+        footprints.outline(sheet.axes, INK, 0.4)
     sheet.colour_bar(drawn, "sky view factor [1]")
     return Picture(
         "sky_view_factor",
@@ -254,18 +255,17 @@ def day_curve(tree: Any, buffer_m: float = 0.0) -> Picture:
     figure = blank(WIDTH, 3.3)
     words = []
     for k, name in enumerate(names):
-        axes = figure.add_axes((0.083 + 0.5 * k, 0.16, 0.395, 0.78))
+        axes = figure.add_axes((0.083 + 0.5 * k, 0.2, 0.395, 0.71))
         low, mean, high = hourly_range(climate[name], buffer_m, street_cells(tree) if name == "air_temperature" else None)
         colour = _BLUE if name == "air_temperature" else _RED
         axes.fill_between(hours, low, high, color=colour, alpha=0.22, linewidth=0, label="lowest to highest cell")
-        axes.plot(hours, mean, color=colour, linewidth=2.0, label="mean of the area")
+        axes.plot(hours, mean, color=colour, linewidth=2.0, label="mean")
         label = name.split("_")[0]
         axes.set(ylabel=f"{label} temperature [°C]", xlim=(hours.min() - 0.5, hours.max() + 0.5))
         _clock_axis(axes, start, hours.max() + 0.5, "local standard time" if clock == "local_time" else "UTC")
         axes.grid(axis="y", color="#e3e3e3", linewidth=0.7)
         axes.set_axisbelow(True)
-        axes.legend(frameon=False, fontsize=9, loc="upper left")
-        axes.margins(y=0.18)
+        axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, borderaxespad=0.2)
         words.append(f"{label} mean {np.nanmin(mean):.1f} to {np.nanmax(mean):.1f} °C, highest cell {np.nanmax(high):.1f} °C")
     return Picture(
         "day_curve",
@@ -323,7 +323,7 @@ def _heat_sheet(
     if footprints is not None:
         if fill:
             footprints.fill(sheet.axes, _BUILT)
-        footprints.outline(sheet.axes, "#6b6b6b" if fill else "#9fd3e8", 0.5)
+        footprints.outline(sheet.axes, "#6b6b6b" if fill else _OUTLINE, 0.6)
     sheet.colour_bar(drawn, label, extend)
     return sheet, shown
 
@@ -394,13 +394,14 @@ def _hour(climate: Any) -> NDArray[np.int64]:
 
 def _clock_axis(axes: Any, start: float, end: float, label: str) -> None:
     days = max(1, int(np.ceil((end - 1e-9) / 24)))
-    step = 6 if days <= 2 else 24
+    step = 6 if days <= 2 else 12 if days <= 4 else 24
     ticks = np.arange(0, days * 24 + 1, step)
     day0 = np.datetime64(int(start), "h").astype("datetime64[D]")
-    names = []
-    for t in ticks:
-        date = str(day0 + int(t) // 24)
-        names.append(f"{date[8:]}.{date[5:7]}." if t % 24 == 0 and t < days * 24 and days > 1 else f"{int(t) % 24:02d}")
+    names = [f"{int(t) % 24:02d}" for t in ticks]
+    for k, t in enumerate(ticks):
+        if t % 24 == 0 and t < days * 24:
+            year, month, day = str(day0 + int(t) // 24).split("-")
+            names[k] += f"\n{int(day)} {_MONTHS[int(month) - 1]}" + (f" {year}" if t == 0 and days <= 2 else "")
     axes.set(xticks=ticks, xticklabels=names, xlabel=label)
 
 
