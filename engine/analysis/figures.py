@@ -83,7 +83,7 @@ def _buildings(buildings: Any) -> list[Figure]:
     party = buildings["building_party_wall_area"].values
     return [
         Figure("buildings", number(len(status)), ", ".join(f"{number(n)} {w}" for w, n in counts.items() if n)),
-        Figure("height", f"{_middle(height, 1)} m", f"half are higher; the highest has {number(_most(height), 1)} m"),
+        Figure("median height", f"{_middle(height, 1)} m", f"the highest has {number(_most(height), 1)} m"),
         Figure("volume", f"{number(np.nansum(volume, dtype=np.float64))} m³", "of all solids"),
         Figure(
             "party walls",
@@ -108,7 +108,7 @@ def _energy(energy: Any) -> list[Figure]:
         Figure("simulated", number(known.sum()), f"of {number(len(known))} buildings; {number(total)} m² of heated floor"),
         both("heating need", heat),
         both("cooling need", cold),
-        Figure("overheating", f"{_middle(hours, 0)} h", "half of the buildings are above 26 °C for longer"),
+        Figure("overheating", f"{_middle(hours, 0)} h", "median time above 26 °C operative temperature"),
     ]
 
 
