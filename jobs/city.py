@@ -82,7 +82,7 @@ def header_of(run: RunDirectory, table: dict[str, NDArray[Any]]) -> dict[str, An
         "crs": attrs["buildings"]["crs"],
         "precision": precision,
         "configuration": {name: a["configuration"] for name, a in attrs.items()},
-        "inputs": {path.name: file_sha256(path) for path in used.values()},
+        "inputs": {name: file_sha256(path) for name, path in used.items()},
     }
 
 

@@ -166,8 +166,8 @@ def _inputs(record: dict[str, Any], attrs: dict[str, Any]) -> str:
     purpose = record.get("configuration", {}).get("city", {}).get("purpose")
     if purpose:
         body += f"<p>This run was made for the purpose: {escape(str(purpose))}.</p>"
-    hashes = {(n, str(h)) for a in attrs.values() for n, h in a["inputs"].items()}
-    return body + _table(("read", "SHA-256"), [(n, h[:16] + "…") for n, h in sorted(hashes)])
+    read = {(n, str(h)) for a in attrs.values() for n, h in a["inputs"].items() if n not in PRODUCTS}
+    return body + _table(("read", "digest"), [(n, h[:24] + "…") for n, h in sorted(read)])
 
 
 def _recipes(run: RunDirectory) -> str:
