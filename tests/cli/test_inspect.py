@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from felsina.engine.fields import fields_of
 from felsina.engine.io.results import ProductWriter
 from felsina.engine.parallel.world import World
 from felsina.jobs.cli import main
@@ -16,7 +17,7 @@ NY, NX = 6, 9
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run directory with a terrain and a table of two buildings' energy."""
+    """A run directory with a terrain."""
     folder = tmp_path_factory.mktemp("run")
     x, y = 686_000.0 + np.arange(NX) + 0.5, 4_929_000.0 - np.arange(NY) - 0.5
     writer = ProductWriter(
@@ -24,11 +25,10 @@ def run(tmp_path_factory):
     )
     ground = np.arange(NY * NX, dtype=float).reshape(NY, NX)
     ground[0, :] = np.nan
-    for name in ("ground_elevation", "surface_elevation"):
-        writer.write(name, ground)
-    writer.write("canopy_height", np.zeros((NY, NX)))
-    for name in ("land_cover", "building_index", "ground_point_count"):
-        writer.write(name, np.full((NY, NX), 2))
+    given = {"ground_elevation": ground, "land_cover": np.full((NY, NX), 2)}
+    for name, field in fields_of("terrain").items():
+        if field.required:
+            writer.write(name, given.get(name, np.zeros((NY, NX), int)))
     writer.publish()
     return folder
 
