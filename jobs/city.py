@@ -111,6 +111,10 @@ def _heat(run: RunDirectory, n_building: int) -> dict[str, NDArray[Any]]:
     cells = thematic.cells_of_buildings(product_grid(climate), product_grid(terrain), index_rows)
     names = ("air_temperature_mean", "air_temperature_maximum", "surface_temperature_maximum")
     mean, maximum, surface = read_table(climate, names).values()
+    # Beside a wall, a column of air may be that above the roof: cooler, and nobody walks there.
+    air_m = product_attrs(climate)["configuration"].get("heatwave", {}).get("air_resolution_m", cells.grid.resolution)
+    streets = thematic.street_air(cells, max(1, round(air_m / cells.grid.resolution)))
+    mean, maximum = (np.where(streets, air, np.float32(np.nan)) for air in (mean, maximum))
     return dict(thematic.heat_at_buildings(cells, n_building, mean, maximum, surface))
 
 

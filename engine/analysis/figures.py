@@ -23,18 +23,19 @@ class Figure:
     remark: str = ""
 
 
-def key_figures(tree: Any, buffer_m: float = 0.0) -> dict[str, list[Figure]]:
+def key_figures(tree: Any, buffer_m: float = 0.0, air_m: float = 0.0) -> dict[str, list[Figure]]:
     """Return the key figures of every product that is there, by heading.
 
     Parameters
     ----------
     tree : xarray.DataTree of `felsina.open`
     buffer_m : frame of the heat maps that counts in no statistics [m]
+    air_m : width of a column of air [m]; that of a cell when less
     """
     makers = {"Terrain": ("terrain", _terrain), "Buildings": ("buildings", _buildings), "Energy of a year": ("energy", _energy)}
     found = {heading: make(tree[name].dataset) for heading, (name, make) in makers.items() if name in tree.children}
     if "microclimate" in tree.children:
-        found["Heat"] = _heat(tree["microclimate"].dataset, buffer_m, street_cells(tree))
+        found["Heat"] = _heat(tree["microclimate"].dataset, buffer_m, street_cells(tree, air_m))
     return found
 
 

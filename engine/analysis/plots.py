@@ -58,13 +58,14 @@ class Picture:
     data: bytes
 
 
-def pictures(tree: Any, buffer_m: float = 0.0) -> list[Picture]:
+def pictures(tree: Any, buffer_m: float = 0.0, air_m: float = 0.0) -> list[Picture]:
     """Draw every picture that the products of a run allow.
 
     Parameters
     ----------
     tree : xarray.DataTree of `felsina.open`
     buffer_m : frame of the heat maps that counts in no statistics [m]
+    air_m : width of a column of air [m]; that of a cell when less
     """
     with style():
         drawn = []
@@ -75,9 +76,9 @@ def pictures(tree: Any, buffer_m: float = 0.0) -> list[Picture]:
         if _has(tree, "energy"):
             drawn.append(energy_chart(tree))
         if _has(tree, "microclimate"):
-            drawn += [air_map(tree), surface_map(tree)]
+            drawn += [air_map(tree, air_m), surface_map(tree)]
             if any(name in tree["microclimate"].dataset for name in HOURLY):
-                drawn.append(day_curve(tree, buffer_m))
+                drawn.append(day_curve(tree, buffer_m, air_m))
             drawn.append(sky_map(tree))
         return drawn
 
@@ -190,7 +191,7 @@ def energy_chart(tree: Any) -> Picture:
     )
 
 
-def air_map(tree: Any) -> Picture:
+def air_map(tree: Any, air_m: float = 0.0) -> Picture:
     """Draw the mean air temperature of the afternoons, or of the days where hours were not kept."""
     climate = tree["microclimate"].dataset
     name, words = "air_temperature_mean", "mean of all hours"
@@ -202,7 +203,7 @@ def air_map(tree: Any) -> Picture:
             climate = climate.assign({name: _mean_of(climate[name], chosen)})
     values, extent, _ = _raster(climate, name)
     footprints = _footprints(tree)
-    sheet, shown = _heat_sheet(tree, values, extent, "air temperature [°C]", "inferno", footprints, fill=True)
+    sheet, shown = _heat_sheet(tree, values, extent, "air temperature [°C]", "inferno", footprints, street_cells(tree, air_m))
     return Picture(
         "air_temperature",
         "Air in the afternoon" if name == "air_temperature" else "Air",
@@ -215,7 +216,7 @@ def air_map(tree: Any) -> Picture:
 def surface_map(tree: Any) -> Picture:
     """Draw the highest temperature of ground and roofs."""
     values, extent, _ = _raster(tree["microclimate"].dataset, "surface_temperature_maximum")
-    sheet, shown = _heat_sheet(tree, values, extent, "surface temperature [°C]", "inferno", _footprints(tree), fill=False)
+    sheet, shown = _heat_sheet(tree, values, extent, "surface temperature [°C]", "inferno", _footprints(tree))
     return Picture(
         "surface_temperature",
         "Hottest surfaces",
@@ -244,7 +245,7 @@ def sky_map(tree: Any) -> Picture:
     )
 
 
-def day_curve(tree: Any, buffer_m: float = 0.0) -> Picture:
+def day_curve(tree: Any, buffer_m: float = 0.0, air_m: float = 0.0) -> Picture:
     """Draw the spatial mean, minimum and maximum of air and surface temperature by the hour."""
     climate = tree["microclimate"].dataset
     names = [n for n in HOURLY if n in climate]
@@ -252,11 +253,12 @@ def day_curve(tree: Any, buffer_m: float = 0.0) -> Picture:
     time = climate[clock].values.astype("datetime64[m]").astype(float) / 60
     start = np.floor((time[0] - 0.5) / 24) * 24
     hours = time - start - 0.5  # the middle of the interval
+    streets = street_cells(tree, air_m)
     figure = blank(WIDTH, 3.3)
     words = []
     for k, name in enumerate(names):
         axes = figure.add_axes((0.083 + 0.5 * k, 0.2, 0.395, 0.71))
-        low, mean, high = hourly_range(climate[name], buffer_m, street_cells(tree) if name == "air_temperature" else None)
+        low, mean, high = hourly_range(climate[name], buffer_m, streets if name == HOURLY[0] else None)
         colour = _BLUE if name == "air_temperature" else _RED
         axes.fill_between(hours, low, high, color=colour, alpha=0.22, linewidth=0, label="lowest to highest cell")
         axes.plot(hours, mean, color=colour, linewidth=2.0, label="mean")
@@ -309,11 +311,18 @@ def inner(variable: Any, buffer_m: float) -> tuple[slice, slice]:
 
 
 def _heat_sheet(
-    tree: Any, values: NDArray[Any], extent: Extent, label: str, colours: str, footprints: Footprints | None, fill: bool
+    tree: Any,
+    values: NDArray[Any],
+    extent: Extent,
+    label: str,
+    colours: str,
+    footprints: Footprints | None,
+    streets: NDArray[np.bool_] | None = None,
 ) -> tuple[Sheet, NDArray[Any]]:
+    """Draw a heat map; where `streets` are given, the rest is hidden under grey."""
     sheet = Sheet(extent, _crs(tree["microclimate"].dataset))
+    fill = streets is not None
     # Over a building stands the air above its roof, which is not what people walk in.
-    streets = street_cells(tree) if fill else None
     shown = values if streets is None else np.where(_thinned(streets), values, np.nan)
     low, high, extend = limits(shown, 0.1)
     drawn = sheet.image(shown, extent, cmap=colours, vmin=low, vmax=high)
@@ -328,8 +337,12 @@ def _heat_sheet(
     return sheet, shown
 
 
-def street_cells(tree: Any) -> NDArray[np.bool_] | None:
-    """Return the cells of the heat maps whose centre is in no building, (ny, nx); None where the terrain is not there."""
+def street_cells(tree: Any, air_m: float = 0.0) -> NDArray[np.bool_] | None:
+    """Return the cells of the heat maps that show the air of a street, (ny, nx); None where the terrain is not there.
+
+    Their centre is in no building, and less than half of their column of air, `air_m` wide [m], is: others show the air above
+    the roof.
+    """
     if not _has(tree, "terrain"):
         return None
     climate, terrain = tree["microclimate"].dataset, tree["terrain"].dataset
@@ -337,7 +350,12 @@ def street_cells(tree: Any) -> NDArray[np.bool_] | None:
     cell = _cell(terrain)
     i = np.clip(np.floor((climate["x"].values - west) / cell).astype(int), 0, terrain.sizes["x"] - 1)
     j = np.clip(np.floor((north - climate["y"].values) / cell).astype(int), 0, terrain.sizes["y"] - 1)
-    return terrain["building_index"].isel(y=j, x=i).values < 0
+    is_open = terrain["building_index"].isel(y=j, x=i).values < 0
+    ratio = max(1, round(air_m / _cell(climate)))
+    rows, columns = (np.arange(n) // ratio for n in is_open.shape)
+    column = rows[:, None] * (columns[-1] + 1) + columns
+    total = np.bincount(column.reshape(-1))
+    return is_open & (2 * np.bincount(column[~is_open], minlength=len(total)) < total)[column]
 
 
 def _base_sheet(tree: Any, footprints: Footprints) -> Sheet:

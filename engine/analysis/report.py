@@ -36,13 +36,13 @@ def write_report(path: str | Path) -> Path:
     record = Record.load(run.path).values
     tree = open_run(run.path)
     heatwave = record.get("configuration", {}).get("heatwave", {})
-    buffer_m = float(heatwave.get("buffer_m", 0.0))
-    drawn = pictures(tree, buffer_m)
+    buffer_m, air_m = (float(heatwave.get(name, 0.0)) for name in ("buffer_m", "air_resolution_m"))
+    drawn = pictures(tree, buffer_m, air_m)
     folder = run.path / "pictures"
     folder.mkdir(exist_ok=True)
     for picture in drawn:
         (folder / f"{picture.name}.png").write_bytes(picture.data)
-    page = report_html(run, record, key_figures(tree, buffer_m), _outcomes(tree), drawn)
+    page = report_html(run, record, key_figures(tree, buffer_m, air_m), _outcomes(tree), drawn)
     write_text(run.path / "report.html", page)
     return run.path / "report.html"
 

@@ -176,6 +176,21 @@ def cells_of_buildings(coarse: Grid, fine: Grid, index_rows: Callable[[int, int]
     return CellsOfBuildings(coarse, building[own], cell[own], is_roof[own], is_open)
 
 
+def street_air(cells: CellsOfBuildings, ratio: int) -> NDArray[np.bool_]:
+    """Return the open cells whose air is that of the street, (ny, nx).
+
+    Air is known in columns of ratio x ratio cells. A column of which at least half of the cells are not open holds the air
+    above the roof, in its open cells too.
+    """
+    ny, nx = cells.grid.shape
+    j, i = np.arange(ny) // ratio, np.arange(nx) // ratio
+    width = int(i[-1]) + 1
+    column = j[:, None] * width + i
+    total = np.bincount(column.reshape(-1))
+    closed = np.bincount(column[~cells.is_open], minlength=len(total))
+    return cells.is_open & (2 * closed < total)[column]
+
+
 def heat_at_buildings(
     cells: CellsOfBuildings,
     n_building: int,
@@ -191,7 +206,7 @@ def heat_at_buildings(
     cells : whose the cells are
     n_building : rows of the building table
     air_mean, air_maximum, surface_maximum : (ny, nx) [degC]
-        Maps of the heat grid; NaN where nothing is known.
+        Maps of the heat grid; NaN where nothing is known, and for the air where it is not that of the street.
     radius : [m]
 
     Returns

@@ -7,7 +7,7 @@ import pytest
 
 from felsina.engine.grid import Grid
 from felsina.engine.processes import thematic
-from felsina.engine.processes.thematic import cells_of_buildings, heat_at_buildings, join_energy, match_rows
+from felsina.engine.processes.thematic import cells_of_buildings, heat_at_buildings, join_energy, match_rows, street_air
 
 COARSE = Grid("EPSG:7791", 1000.0, 2000.0, 2.0, 31, 23)
 FINE = Grid("EPSG:7791", 1000.0, 2000.0, 0.5, 124, 92)
@@ -149,3 +149,12 @@ def test_the_street_beside_a_wall_is_around_both_its_buildings():
     np.testing.assert_array_equal(found["outdoor_air_temperature_mean"], [10.5, 10.5])
     np.testing.assert_array_equal(found["outdoor_air_temperature_maximum"], [11.0, 11.0])
     np.testing.assert_array_equal(found["roof_surface_temperature_maximum"], [9.0, 30.0])
+
+
+def test_air_above_a_roof_is_not_that_of_the_street_beside_it():
+    index = np.full((92, 124), -1, np.int32)
+    index[:, :12] = 0  # three heat cells wide: the second column of air (two cells wide) is half roof
+    cells = cells_of_buildings(COARSE, FINE, lambda a, b: index[a:b])
+    assert street_air(cells, 1)[5, :6].tolist() == [False, False, False, True, True, True]
+    assert street_air(cells, 2)[5, :6].tolist() == [False, False, False, False, True, True]
+    assert street_air(cells, 2)[:, 4:].all()  # the last, narrower row and column too
