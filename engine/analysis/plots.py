@@ -340,17 +340,22 @@ def _heat_sheet(
 def street_cells(tree: Any, air_m: float = 0.0) -> NDArray[np.bool_] | None:
     """Return the cells of the heat maps that show the air of a street, (ny, nx); None where the terrain is not there.
 
-    Their centre is in no building, and less than half of their column of air, `air_m` wide [m], is: others show the air above
-    the roof.
+    Less than half of them is built (where the grids do not nest: not their centre), and less than half of their column of
+    air, `air_m` wide [m]: others show the air above the roof.
     """
     if not _has(tree, "terrain"):
         return None
     climate, terrain = tree["microclimate"].dataset, tree["terrain"].dataset
-    west, _, _, north = _extent(terrain)
-    cell = _cell(terrain)
-    i = np.clip(np.floor((climate["x"].values - west) / cell).astype(int), 0, terrain.sizes["x"] - 1)
-    j = np.clip(np.floor((north - climate["y"].values) / cell).astype(int), 0, terrain.sizes["y"] - 1)
-    is_open = terrain["building_index"].isel(y=j, x=i).values < 0
+    index, factor = terrain["building_index"], terrain.sizes["x"] // climate.sizes["x"]
+    if _extent(terrain) == _extent(climate) and factor * climate.sizes["x"] == terrain.sizes["x"]:
+        blocks = (index.values >= 0).reshape(climate.sizes["y"], factor, climate.sizes["x"], factor)
+        is_open = 2 * np.count_nonzero(blocks, axis=(1, 3)) < factor**2
+    else:
+        west, _, _, north = _extent(terrain)
+        cell = _cell(terrain)
+        i = np.clip(np.floor((climate["x"].values - west) / cell).astype(int), 0, terrain.sizes["x"] - 1)
+        j = np.clip(np.floor((north - climate["y"].values) / cell).astype(int), 0, terrain.sizes["y"] - 1)
+        is_open = index.isel(y=j, x=i).values < 0
     ratio = max(1, round(air_m / _cell(climate)))
     rows, columns = (np.arange(n) // ratio for n in is_open.shape)
     column = rows[:, None] * (columns[-1] + 1) + columns
