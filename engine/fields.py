@@ -245,6 +245,7 @@ FIELDS: tuple[Field, ...] = (
         quantum=0.01,
         low=-90,
         high=70,
+        required=False,
     ),
     _climate(
         "surface_temperature",
@@ -254,6 +255,7 @@ FIELDS: tuple[Field, ...] = (
         quantum=0.01,
         low=-90,
         high=120,
+        required=False,
     ),
     _climate(
         "shadow_fraction",
@@ -262,6 +264,7 @@ FIELDS: tuple[Field, ...] = (
         quantum=0.001,
         low=0.0,
         high=1.0,
+        required=False,
     ),
     _climate(
         "downwelling_shortwave",

@@ -134,7 +134,8 @@ def _write(writer: ProductWriter, ids: NDArray[Any], result: EnergyResult, first
     for name, described in fields_of(PRODUCTS["energy"].name).items():
         if name in result.values and name not in _HOURLY:
             values = result.values[name]
-            columns[name] = np.nan_to_num(values, nan=0.0) if described.dtype.startswith("i") else values
+            whole = described.dtype.startswith("i")
+            columns[name] = np.rint(np.nan_to_num(values, nan=0.0)).astype(described.dtype) if whole else values
     for name, values in columns.items():
         writer.write(name, values, (first,))
     if hourly:

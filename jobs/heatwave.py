@@ -93,7 +93,8 @@ def run(context: JobContext) -> dict[str, Any]:
             writer.write(name, values, (tile.j0, tile.i0))
     with context.timer("publish"):
         writer.publish()
-    return {"hours": options.days * 24, "air_residual_k_per_h": streets.residual, **statistics.figures(context)}
+    air = {"air_sweeps": streets.sweeps, "air_residual_k": round(streets.residual, 6)}
+    return {"hours": options.days * 24, **air, **statistics.figures(context)}
 
 
 class _Statistics:

@@ -171,7 +171,8 @@ class World:
         send = np.array([len(p) for p in parts], np.int64)
         receive = np.empty(self.size, np.int64)
         self._comm.Alltoall(send, receive)
-        too_long = max(int(send.sum()), int(receive.sum())) * width > _MESSAGE_LIMIT
+        item = _mpi_bytes(dtype)
+        too_long = max(int(send.sum()), int(receive.sum())) * width * item[1] > _MESSAGE_LIMIT
         if any(self.allgather(too_long)):
             raise MachineError(
                 f"An exchange of {int(max(send.sum(), receive.sum())):,} rows passes the {_MESSAGE_LIMIT:,} elements of one "
@@ -179,7 +180,6 @@ class World:
             )
         out = np.empty((int(receive.sum()), *tail), dtype)
         packed = np.ascontiguousarray(np.concatenate(parts)) if len(parts) else out
-        item = _mpi_bytes(dtype)
         counts, incoming = send * width * item[1], receive * width * item[1]
         self._comm.Alltoallv(
             [packed.view(item[0]).reshape(-1), counts, _offsets(counts), item[2]],

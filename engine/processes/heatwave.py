@@ -14,7 +14,6 @@ What a rank holds: tiles of the fine grid (surfaces) with the tiles of the air g
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,8 +24,9 @@ from felsina.engine.parallel.halo import HaloExchange
 from felsina.engine.parallel.partition import Partition, Tile
 from felsina.engine.parallel.world import World
 from felsina.engine.tables import read_table
+from felsina.kernels.air.implicit import relax_columns
 from felsina.kernels.air.surface_balance import linearise_surface, surface_fluxes
-from felsina.kernels.air.transport import HALO, SSP_RK2, fill_boundary, stable_step, transport_stage
+from felsina.kernels.air.transport import HALO, fill_boundary
 from felsina.kernels.air.wind import air_cells, fit_wind, morphometry_sums, roughness, wind_profile
 from felsina.kernels.blocks import block_mean, spread
 from felsina.kernels.constants import AIR_VOLUMETRIC_HEAT_CAPACITY, STEFAN_BOLTZMANN, ZERO_CELSIUS
@@ -39,8 +39,8 @@ WALL_ALBEDO = 0.2  # 1; plaster and brick, between the 0.10 and 0.35 of common f
 INDOOR_TEMPERATURE = 297.15  # K, under roofs in summer
 INDOOR_FILM = 6.0  # W m-2 K-1, ceiling with heat flowing down (ISO 6946: R_si = 0.17 m2 K W-1)
 LEAST_WIND = 0.3  # m s-1; anemometers read 0 below their threshold, air in streets is never still
-SHORTEST_AIR_TIME = 300.0  # s of transport per hour at least
-CFL = 0.8  # share of the longest stable step
+AIR_TOLERANCE = 1e-3  # K; a tenth of the published step
+MOST_SWEEPS = 5000
 SUNSHINE = 120.0  # W m-2 direct normal above which the sun shines (WMO-No. 8)
 
 Map = NDArray[np.float32]
@@ -123,7 +123,7 @@ class _TileState:
     is_air: NDArray[np.uint8]
     temperature: NDArray[np.float32]
     source: NDArray[np.float32]
-    work: list[NDArray[np.float32]]
+    start: NDArray[np.float32]
     wind: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
     diffusivity: NDArray[np.float32]
     waste: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
@@ -168,7 +168,8 @@ class StreetHeat:
         )
         self._partition = partition
         self.tiles = [self._prepare(t, sources, soil_temperature, start_temperature) for t in partition.tiles_of(world.rank)]
-        self.residual = 0.0  # K h-1, largest change of the air in the last step of any hour
+        self.residual = 0.0  # K, largest change of the air in the last sweep of any hour
+        self.sweeps = 0  # most sweeps of any hour
 
     # -- the hour -------------------------------------------------------------------------------------------------------
     def step(self, forcing: Forcing, waste_heat: NDArray[np.float64], with_air: bool = True) -> None:
@@ -258,42 +259,32 @@ class StreetHeat:
         roof: float,
         waste_heat: NDArray[np.float64],
     ) -> None:
-        """Carry the heat of the hour through the air of all tiles, in steps that all ranks share."""
+        """Carry the heat of the hour through the air: one implicit step, relaxed on all tiles until it stands still."""
         air, scene = self._air, self._scene
         spacing = (air.dz, air.dx, air.dx)
-        longest = float("inf")
         for tile in self.tiles:
-            fit_wind(scene.roof_layer, profile, forcing.wind_from, spacing, max(2.0 * roof, air.dx), *tile.wind, _box(tile.air))
+            shelter = max(2.0 * roof, air.dx)
+            fit_wind(scene.roof_layer, profile, forcing.wind_from, spacing, shelter, *tile.wind, _box(tile.air))
             tile.diffusivity[HALO:-HALO] = diffusivity.astype(np.float32)[:, None, None]
             tile.diffusivity[:HALO], tile.diffusivity[-HALO:] = tile.diffusivity[HALO], tile.diffusivity[-HALO - 1]
             self._heat_sources(tile, waste_heat)
-            longest = min(longest, stable_step(*tile.wind, tile.diffusivity, tile.is_air, spacing))
-        self._update([{t.air.index: t.wind[n] for t in self.tiles} for n in range(3)])
-        # The least over ranks is exact in any order.
-        longest = min(self._world.allgather(longest))
-        street = float(profile[0])
-        length = max(scene.roof_layer.shape) * air.dx
-        duration = min(3600.0, max(SHORTEST_AIR_TIME, 1.5 * length / max(street, LEAST_WIND)))
-        n_step = max(1, int(np.ceil(duration / (CFL * longest))))
-        dt = duration / n_step
+            tile.start[...] = tile.temperature
         inflow = np.full(air.n_layer, forcing.air_temperature, np.float32)
-        change = 0.0
-        for n in range(n_step):
-            for tile in self.tiles:
-                tile.work[0][...] = tile.temperature
-            for keep in SSP_RK2:
+        change, sweeps = float("inf"), 0
+        while change > AIR_TOLERANCE and sweeps < MOST_SWEEPS:
+            mine = 0.0
+            for colour in (0, 1):
                 self._boundaries(forcing, inflow)
                 for tile in self.tiles:
-                    transport_stage(
-                        tile.temperature, tile.work[0], *tile.wind, tile.diffusivity, tile.is_air, tile.source, tile.work[1],
-                        spacing, dt, keep,
+                    moved = relax_columns(
+                        tile.temperature, tile.start, *tile.wind, tile.diffusivity, tile.is_air, tile.source, spacing, 3600.0,
+                        colour, (tile.air.j0, tile.air.i0),
                     )  # fmt: skip
-                    tile.temperature, tile.work[1] = tile.work[1], tile.temperature
-            if n == n_step - 1:
-                for tile in self.tiles:
-                    inner = (slice(HALO, -HALO),) * 3
-                    change = max(change, float(np.abs(tile.temperature[inner] - tile.work[0][inner]).max()) / dt * 3600.0)
-        self.residual = max(self.residual, max(self._world.allgather(change)))
+                    mine = max(mine, moved)
+            # The largest of all ranks is exact in any order, so all stop in the same sweep whatever the ranks.
+            change = max(self._world.allgather(mine))
+            sweeps += 1
+        self.residual, self.sweeps = max(self.residual, change), max(self.sweeps, sweeps)
 
     def _heat_sources(self, tile: _TileState, waste_heat: NDArray[np.float64]) -> None:
         """Turn the sensible heat of surfaces and the waste heat of buildings into a heating rate [K s-1]."""
@@ -318,15 +309,11 @@ class StreetHeat:
 
     def _boundaries(self, forcing: Forcing, inflow: NDArray[np.float32]) -> None:
         ny, nx = self._scene.roof_layer.shape
-        self._update([{t.air.index: t.temperature for t in self.tiles}])
+        self._halo.update({t.air.index: t.temperature for t in self.tiles})
         for tile in self.tiles:
             box = tile.air
             sides = (box.i0 == 0, box.i1 == nx, box.j0 == 0, box.j1 == ny)
             fill_boundary(tile.temperature, tile.wind[0], tile.wind[1], inflow, forcing.air_temperature, sides)
-
-    def _update(self, sets: Sequence[dict[int, NDArray[np.float32]]]) -> None:
-        for arrays in sets:
-            self._halo.update(arrays)
 
     def _near_ground(self, tile: _TileState) -> NDArray[np.float32]:
         """Return the air temperature [K] of the lowest open layer on the fine grid: in the street, or over the roof."""
@@ -357,7 +344,7 @@ class StreetHeat:
         j, i = np.divmod(rest, nx)
         mine = (j >= air_tile.j0) & (j < air_tile.j1) & (i >= air_tile.i0) & (i < air_tile.i1)
         local = (k[mine] * air_tile.shape[0] + j[mine] - air_tile.j0) * air_tile.shape[1] + i[mine] - air_tile.i0
-        zeros = [np.zeros(shape, np.float32) for _ in range(7)]
+        zeros = [np.zeros(shape, np.float32) for _ in range(6)]
         return _TileState(
             fine=fine,
             air=air_tile,
@@ -369,9 +356,9 @@ class StreetHeat:
             is_air=air_cells(scene.roof_layer, air.n_layer, _box(air_tile)),
             temperature=np.full(shape, start, np.float32),
             source=zeros[0],
-            work=zeros[1:3],
-            wind=(zeros[3], zeros[4], zeros[5]),
-            diffusivity=zeros[6],
+            start=zeros[1],
+            wind=(zeros[2], zeros[3], zeros[4]),
+            diffusivity=zeros[5],
             waste=(local, sources.building[mine], sources.weight[mine]),
         )
 
