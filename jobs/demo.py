@@ -71,7 +71,7 @@ def make_district(out: Path, size_m: float, seed: int, force: bool) -> Path:
 
 def summary(inputs: Path, run: RunDirectory, record: Record, seconds: float) -> str:
     """Return the closing summary: what was made, how near it is to the truth, how long it took."""
-    from felsina.engine.processes.skill import district_skill
+    from felsina.engine.skill import district_skill
 
     lines = ["", f"felsina demo: a generated district, {seconds:.1f} s", ""]
     for name, entry in record.values["jobs"].items():

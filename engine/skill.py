@@ -1,0 +1,46 @@
+"""How near a run of the built-in district is to the district's known truth."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from felsina.engine.district.truth import compare_with_truth
+from felsina.engine.io.read import read_field, read_table
+from felsina.engine.rundir import RunDirectory
+
+_COLUMNS = ("building_id", "building_height", "building_volume", "building_party_wall_area")
+
+
+def district_skill(inputs: Path, run: RunDirectory) -> list[tuple[str, float, str, str]]:
+    """Compare the products of a run with the truth of its district.
+
+    Parameters
+    ----------
+    inputs : folder that `write_district` filled, with truth.json
+    run : the run directory
+
+    Returns
+    -------
+    list of (metric, value, unit, target in words)
+    """
+    truth = json.loads((inputs / "truth.json").read_text(encoding="utf-8"))
+    results = {name: read_field(run.product("terrain"), name) for name in ("x", "y", "ground_elevation")}
+    # The grid reaches beyond the district's edge to whole metres; there is no truth there, nor a point.
+    west, south = truth["terrain"]["origin"]
+    i = np.flatnonzero((results["x"] > west) & (results["x"] < west + truth["size_m"]))
+    j = np.flatnonzero((results["y"] > south) & (results["y"] < south + truth["size_m"]))
+    results = {
+        "x": results["x"][i],
+        "y": results["y"][j],
+        "ground_elevation": results["ground_elevation"][np.ix_(j, i)],
+    }
+    results |= read_table(run.product("buildings"), _COLUMNS)
+    rows = []
+    for metric, value, unit, target in compare_with_truth(truth, results):
+        is_floor = metric.startswith("footprints") or metric.endswith("F1")
+        met = value >= target if is_floor else value <= target
+        rows.append((metric, value, unit, f"{'>=' if is_floor else '<='} {target:g} {'met' if met else 'MISSED'}"))
+    return rows
