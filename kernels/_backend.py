@@ -6,6 +6,9 @@
 
 `fastmath` allows contraction and ignores the sign of zero, nothing else: re-association, reciprocals and approximate functions
 change a value with its place in the row, and published bytes may not depend on where a tile or a rank cuts the row.
+
+Inside a Slurm job of more than one node a kernel that is not in the cache is an error that names it: a thousand ranks that
+compile the same thing cost more than the job, and `felsina warmup` does it once.
 """
 
 from __future__ import annotations
@@ -20,10 +23,13 @@ from typing import Any
 import numba
 from numba import config as _config
 from numba import njit
+from numba.core import event
+from numba.core.caching import UserProvidedCacheLocator
 
 config: Any = _config  # its settings are made at run time, where no type checker sees them
 
 FASTMATH = frozenset({"contract", "nsz"})
+_PACKAGE = __name__.rpartition(".")[0] + "."
 _OPTIONS: dict[str, Any] = {"fastmath": set(FASTMATH), "error_model": "numpy", "nogil": True}
 
 
@@ -51,14 +57,77 @@ def cache_directory() -> Path:
     return Path(base) / "kernels" / digest.hexdigest()[:20]
 
 
+class KernelCacheLocator(UserProvidedCacheLocator):
+    """Place the machine code of a kernel by its module within the package, wherever the package is installed.
+
+    numba's own locator hashes the absolute path of the source, so that an environment staged to another disk would compile
+    everything again, and it writes a trial file for every function, so that a read-only cache would be passed over in silence.
+    """
+
+    def __init__(self, py_func: Any, py_file: str) -> None:
+        super().__init__(py_func, py_file)
+        root = Path(__file__).resolve().parent
+        source = Path(os.path.realpath(py_file))
+        if source.is_relative_to(root):
+            self._cache_path = str(cache_directory() / source.relative_to(root).parent)
+
+    def ensure_cache_path(self) -> None:
+        _ensure_folder(self.get_cache_path())
+
+    def get_source_stamp(self) -> str:
+        return cache_directory().name  # a hash of all kernel sources: no file has to be read again
+
+
+@functools.cache
+def _ensure_folder(path: str) -> None:
+    if not os.path.isdir(path):
+        os.makedirs(path, exist_ok=True)
+
+
+class KernelNotCached(RuntimeError):
+    """A kernel would have to be compiled where that is forbidden."""
+
+    exit_code = 4  # the environment has to be put right
+
+
+class _CompilationGuard(event.Listener):
+    """Refuses to compile a kernel inside a Slurm job of more than one node."""
+
+    allowed = False
+
+    def on_start(self, event: Any) -> None:
+        function = event.data["dispatcher"].py_func
+        nodes = os.environ.get("SLURM_JOB_NUM_NODES", "1")
+        if self.allowed or not function.__module__.startswith(_PACKAGE) or not nodes.isdigit() or int(nodes) < 2:
+            return
+        raise KernelNotCached(
+            f"The kernel {function.__module__}.{function.__qualname__} is not in the cache '{cache_directory()}' for the "
+            f"arguments {event.data['args']}, and a Slurm job of {nodes} nodes compiles nothing. "
+            "Run 'felsina warmup' before, on a node of this kind and with the same FELSINA_CACHE_DIR."
+        )
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+_GUARD = _CompilationGuard()
+event.register("numba:compile", _GUARD)
+
+
+def allow_compilation() -> None:
+    """Let this process compile kernels whatever job it is in: it is the one that fills the cache for the others."""
+    _GUARD.allowed = True
+
+
 def _compiled(function: Callable[..., Any], **options: Any) -> Any:
-    # The cache path is fixed when the dispatcher is made, so numba's global setting is borrowed for that moment only.
-    keep = config.CACHE_DIR
+    # The place of the cache is fixed when the dispatcher is made, so numba's global settings are borrowed for that moment only.
+    keep = config.CACHE_DIR, config.CACHE_LOCATOR_CLASSES
     config.CACHE_DIR = str(cache_directory())
+    config.CACHE_LOCATOR_CLASSES = f"{__name__}.{KernelCacheLocator.__name__}"
     try:
         return njit(cache=True, **_OPTIONS, **options)(function)
     finally:
-        config.CACHE_DIR = keep
+        config.CACHE_DIR, config.CACHE_LOCATOR_CLASSES = keep
 
 
 def cell(function: Callable[..., Any]) -> Any:
