@@ -3,8 +3,9 @@
     sum over neighbours k of (u_k - u) = 0   in every void cell, u = the given value in every valid cell,
 
 with no flux through the edge of the grid. The start is push-pull (means of 2 x 2 valid cells down the pyramid, bilinear
-interpolation up); then a fixed number of multigrid cycles relaxes it on every level. Levels, sweeps and cycles depend on the
-grid alone, and each step reads some arrays and writes another cell by cell: wherever its rows are cut, the bits are the same.
+interpolation up); then a fixed number of multigrid cycles relaxes it on every level (`pyramid`). Levels, sweeps and cycles
+depend on the grid alone, and each step reads some arrays and writes another cell by cell: wherever its rows are cut, the bits
+are the same.
 
 `fill_gaps` does everything in one process. Ranks that share a grid run `GapFilling.steps()` instead: every step on
 each rank's rows [j0, j1) of `step.n_row`, with a barrier (and `step.written` exchanged) between one step and the next.
@@ -24,6 +25,7 @@ from numba import get_num_threads, prange
 from numpy.typing import NDArray
 
 from felsina.kernels._backend import cell, rows, threads
+from felsina.kernels.pointcloud import pyramid
 
 CYCLES = 16  # restores a plane over voids of 120 cells to float32 rounding
 _SWEEPS = 2  # before and after each coarse correction
@@ -79,12 +81,18 @@ def fill_gaps(grid: NDArray[np.float32], cycles: int = CYCLES) -> NDArray[np.flo
 
 
 class _Level(NamedTuple):
-    """One level of the pyramid: values or corrections `u`, their twin for relaxation, right-hand side, void mask."""
+    """One level of the pyramid: values or corrections `u`, their twin for relaxation, right-hand side, void mask.
+
+    Coarse levels also have conductances east and south and to the shore (`pyramid`); on the finest they are empty.
+    """
 
     u: NDArray[np.float32]
     twin: NDArray[np.float32]
     rhs: NDArray[np.float32]
     is_void: NDArray[np.uint8]
+    cx: NDArray[np.float32]
+    cy: NDArray[np.float32]
+    shore: NDArray[np.float32]
 
 
 class GapFilling:
@@ -115,7 +123,9 @@ class GapFilling:
         self._levels: list[_Level] = []
         ny, nx = grid.shape
         while True:
-            self._levels.append(_Level(*(allocate((ny, nx), t) for t in (np.float32, np.float32, np.float32, np.uint8))))
+            own = [allocate((ny, nx), t) for t in (np.float32, np.float32, np.float32, np.uint8)]
+            is_finest = not self._levels
+            self._levels.append(_Level(*own, *(allocate((0, 0) if is_finest else (ny, nx), np.float32) for _ in range(3))))
             if ny == 1 and nx == 1:
                 break
             ny, nx = (ny + 1) // 2, (nx + 1) // 2
@@ -134,6 +144,18 @@ class GapFilling:
             yield _step(_push, coarse.u, (fine.u, fine.is_void, coarse.u))
         for coarse, fine in zip(levels[:0:-1], levels[-2::-1], strict=True):
             yield _step(_pull, fine.u, (coarse.u, fine.is_void, fine.u))
+        first = levels[1] if len(levels) > 1 else None
+        if first is not None:
+            for kernel, written in (
+                (pyramid.first_cx, first.cx),
+                (pyramid.first_cy, first.cy),
+                (pyramid.first_shore, first.shore),
+            ):
+                yield _step(kernel, written, (levels[0].is_void, written))
+        for fine, coarse in pairwise(levels[1:]):
+            yield _step(pyramid.next_cx, coarse.cx, (fine.cx, coarse.cx))
+            yield _step(pyramid.next_cy, coarse.cy, (fine.cy, coarse.cy))
+            yield _step(pyramid.next_shore, coarse.shore, (fine.shore, coarse.shore))
         for _ in range(self._cycles):
             yield from self._cycle()
 
@@ -141,11 +163,17 @@ class GapFilling:
         levels = self._levels
         for fine, coarse in pairwise(levels):
             yield from _relaxed(fine, _SWEEPS)
-            yield _step(_RESTRICT, coarse.rhs, (fine.u, fine.rhs, fine.is_void, coarse.rhs))
+            if fine is levels[0]:
+                yield _step(_RESTRICT, coarse.rhs, (fine.u, fine.rhs, fine.is_void, coarse.rhs))
+            else:
+                yield _step(pyramid.restrict, coarse.rhs, (fine.u, fine.rhs, fine.cx, fine.cy, fine.shore, coarse.rhs))
             yield _step(_clear, coarse.u, (coarse.u,))
         yield from _relaxed(levels[-1], _BOTTOM_SWEEPS)
         for coarse, fine in zip(levels[:0:-1], levels[-2::-1], strict=True):
-            yield _step(_PROLONG, fine.u, (coarse.u, fine.is_void, fine.u))
+            if fine is levels[0]:
+                yield _step(_PROLONG, fine.u, (coarse.u, fine.is_void, fine.u))
+            else:
+                yield _step(pyramid.prolong, fine.u, (coarse.u, fine.u))
             yield from _relaxed(fine, _SWEEPS)
 
     def filled(self) -> NDArray[np.float32]:
@@ -165,8 +193,11 @@ def _step(kernel: Any, written: NDArray[Any], arguments: tuple[Any, ...]) -> Ste
 def _relaxed(level: _Level, sweeps: int) -> Iterator[Step]:
     # Forth and back, so an even number of sweeps ends in `u` again.
     for _ in range(sweeps // 2):
-        yield _step(_RELAX, level.twin, (level.u, level.rhs, level.is_void, level.twin))
-        yield _step(_RELAX, level.u, (level.twin, level.rhs, level.is_void, level.u))
+        for u, out in ((level.u, level.twin), (level.twin, level.u)):
+            if level.cx.size:
+                yield _step(pyramid.RELAX, out, (u, level.rhs, level.cx, level.cy, level.shore, out))
+            else:
+                yield _step(_RELAX, out, (u, level.rhs, level.is_void, out))
 
 
 @rows
@@ -258,14 +289,11 @@ def _pull(coarse, is_void, u, j0, j1):
 
 @rows
 def _prolong(coarse, is_void, u, j0, j1):
-    """Add the interpolated coarse correction to the void cells."""
-    ny, nx = coarse.shape
+    """Add the coarse correction of its block to each void cell."""
     for j in range(j0, j1):
-        k = j >> 1
-        near, far = coarse[k], coarse[min(k + 1, ny - 1) if j & 1 else max(k - 1, 0)]
         for i in range(u.shape[1]):
             if is_void[j, i]:
-                u[j, i] += _interpolated(near, far, i, nx)
+                u[j, i] += coarse[j >> 1, i >> 1]
 
 
 @cell
