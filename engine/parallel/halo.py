@@ -36,6 +36,7 @@ class HaloExchange:
                 self._send[c[1].rank].append(c)
             elif c[1].rank == mine and c[0].rank != mine:
                 self._receive[c[0].rank].append(c)
+        self._cells = np.array([sum(map(_area, self._receive.get(r, ()))) for r in range(world.size)], np.int64)
 
     def update(self, arrays: dict[int, NDArray[Any]]) -> None:
         """Fill the frames of this rank's tiles; `arrays` maps tile index to array. Collective over all ranks."""
@@ -44,16 +45,17 @@ class HaloExchange:
             arrays[target.index][_inside(box, target, w)] = arrays[source.index][_inside(box, source, w)]
         if self._world.size == 1:
             return
-        dtypes = self._world.allgather(next(iter(arrays.values())).dtype.str if arrays else "")
-        dtype = np.dtype(next(d for d in dtypes if d))
-        empty = np.empty(0, dtype)
+        # Every rank knows what it will get, so one round of messages does; a rank without tiles sends and gets nothing.
+        sample = next(iter(arrays.values()), np.empty((0, 0), np.uint8))
+        depth = int(np.prod(sample.shape[:-2], dtype=np.int64))
+        empty = np.empty(0, sample.dtype)
         parts = [
             np.concatenate([arrays[s.index][_inside(box, s, w)].reshape(-1) for s, _, box in self._send[r]])
             if self._send.get(r)
             else empty
             for r in range(self._world.size)
         ]
-        for rank, data in enumerate(self._world.exchange(parts)):
+        for rank, data in enumerate(self._world.exchange(parts, self._cells * depth)):
             start = 0
             for _, target, box in self._receive.get(rank, ()):
                 view = arrays[target.index][_inside(box, target, w)]
@@ -69,6 +71,11 @@ def _overlap(source: Tile, target: Tile, width: int) -> Box | None:
     j0, j1 = max(source.j0, target.j0 - width), min(source.j1, target.j1 + width)
     i0, i1 = max(source.i0, target.i0 - width), min(source.i1, target.i1 + width)
     return (j0, j1, i0, i1) if j0 < j1 and i0 < i1 else None
+
+
+def _area(copy: tuple[Tile, Tile, Box]) -> int:
+    j0, j1, i0, i1 = copy[2]
+    return (j1 - j0) * (i1 - i0)
 
 
 def _inside(box: Box, tile: Tile, width: int) -> tuple[Any, ...]:

@@ -157,10 +157,16 @@ class World:
                 self._comm.Allreduce(MPI.IN_PLACE, flat[start : start + step], getattr(MPI, operation.upper()))
         return array
 
-    def exchange(self, parts: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    def exchange(self, parts: Sequence[NDArray[Any]], expected: NDArray[np.int64] | None = None) -> list[NDArray[Any]]:
         """Send `parts[r]` to rank r and return what each rank sent here, in rank order.
 
         All parts share dtype and trailing shape; the leading length varies and may be 0.
+
+        Parameters
+        ----------
+        parts : one array per rank
+        expected : (size,) lengths that will come from each rank, where they are known (all ranks give theirs, or none does);
+            they save two rounds of messages.
         """
         if self._comm is None:
             return [parts[0]]
@@ -169,11 +175,12 @@ class World:
         tail, dtype = parts[0].shape[1:], parts[0].dtype
         width = int(np.prod(tail, dtype=np.int64)) if tail else 1
         send = np.array([len(p) for p in parts], np.int64)
-        receive = np.empty(self.size, np.int64)
-        self._comm.Alltoall(send, receive)
+        receive = np.empty(self.size, np.int64) if expected is None else expected
+        if expected is None:
+            self._comm.Alltoall(send, receive)
         item = _mpi_bytes(dtype)
         too_long = max(int(send.sum()), int(receive.sum())) * width * item[1] > _MESSAGE_LIMIT
-        if any(self.allgather(too_long)):
+        if too_long if expected is not None else any(self.allgather(too_long)):
             raise MachineError(
                 f"An exchange of {int(max(send.sum(), receive.sum())):,} rows passes the {_MESSAGE_LIMIT:,} elements of one "
                 "MPI message. Use more ranks."
