@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyproj
 from numpy.typing import NDArray
 
 from felsina.engine.errors import InputError
@@ -121,6 +120,8 @@ def _line(value: Mapping[str, Any]) -> str:
 
 
 def _header(metadata: Mapping[str, Any], translate: list[int]) -> dict[str, Any]:
+    import pyproj  # only the rank that writes needs it
+
     authority = pyproj.CRS.from_user_input(metadata["crs"]).to_authority()
     if authority is None:
         raise InputError(f"CRS {metadata['crs']!r} has no authority code; CityJSON needs one, such as EPSG:28992.")

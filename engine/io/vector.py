@@ -11,18 +11,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pyogrio
-import pyproj
 import shapely
 from numpy.typing import NDArray
-from pyogrio.errors import DataLayerError, DataSourceError
 
 from felsina.engine.errors import InputError
 from felsina.engine.fields import BUILDING_REASONS
 from felsina.kernels.geometry.polygons import rasterise_shapes
+
+if TYPE_CHECKING:
+    import pyproj
 
 PRECISION_M = 0.001
 MIN_AREA_M2 = 1.0  # smaller than a telephone box: a digitising error, not a building
@@ -350,6 +350,10 @@ def _canonical(polygon: shapely.Polygon) -> shapely.Polygon:
 
 
 def _read(path: str | Path, crs: str, layer: str | None) -> tuple[dict[str, Any], list[int], list[Any], list[str]]:
+    # Only the rank that reads imports the readers: pyogrio brings thousands of files with it, and pandas where there is one.
+    import pyogrio
+    from pyogrio.errors import DataLayerError, DataSourceError
+
     path = Path(path)
     if not path.exists():
         raise InputError(f"'{path}' does not exist.")
@@ -386,6 +390,8 @@ def same_horizontal_crs(a: str, b: str) -> bool:
 
 
 def _horizontal(crs: str) -> pyproj.CRS:
+    import pyproj
+
     made = pyproj.CRS.from_user_input(crs)
     if made.is_compound:
         made = made.sub_crs_list[0]
@@ -397,6 +403,8 @@ def _horizontal(crs: str) -> pyproj.CRS:
 
 
 def _name(crs: str) -> str:
+    import pyproj
+
     made = pyproj.CRS.from_user_input(crs)
     code = made.to_authority(min_confidence=70)
     return f"{':'.join(code)} ({made.name})" if code else made.name
