@@ -65,11 +65,19 @@ class KernelCacheLocator(UserProvidedCacheLocator):
     """
 
     def __init__(self, py_func: Any, py_file: str) -> None:
-        super().__init__(py_func, py_file)
-        root = Path(__file__).resolve().parent
-        source = Path(os.path.realpath(py_file))
-        if source.is_relative_to(root):
-            self._cache_path = str(cache_directory() / source.relative_to(root).parent)
+        module = py_func.__module__
+        if not module.startswith(_PACKAGE):
+            super().__init__(py_func, py_file)
+            return
+        self._py_file = py_file
+        self._lineno = py_func.__code__.co_firstlineno
+        self._cache_path = os.path.join(str(cache_directory()), *module.removeprefix(_PACKAGE).split(".")[:-1])
+
+    @classmethod
+    def from_function(cls, py_func: Any, py_file: str) -> Any:
+        made = cls(py_func, py_file)
+        made.ensure_cache_path()
+        return made
 
     def ensure_cache_path(self) -> None:
         _ensure_folder(self.get_cache_path())
