@@ -238,20 +238,23 @@ class World:
             if held is array:
                 window.Sync()
         self._node.Barrier()
-        ranges = self._comm.allgather(list(written))
-        if self._leaders is not None:
-            leaders = sorted(set(self._node_of))
-            if len(leaders) > 1:
+        leaders = sorted(set(self._node_of))
+        if len(leaders) > 1:
+            ranges = self._comm.allgather(list(written))
+            if self._leaders is not None:
                 for rank, windows in enumerate(ranges):
                     root = leaders.index(self._node_of[rank])
                     for window in windows:
                         part = np.ascontiguousarray(array[window])
                         self._leaders.Bcast(part.view(np.uint8).reshape(-1), root)
                         array[window] = part
+            for window, held in self._windows:
+                if held is array:
+                    window.Sync()
+            self._node.Barrier()
         for window, held in self._windows:
             if held is array:
                 window.Sync()
-        self._node.Barrier()
 
     def finalise(self) -> None:
         """Leave MPI for good: what follows on the root is a process of its own (the report)."""
