@@ -27,7 +27,14 @@ from felsina.engine.tables import read_table
 from felsina.kernels.air.implicit import relax_columns
 from felsina.kernels.air.surface_balance import linearise_surface, surface_fluxes
 from felsina.kernels.air.transport import HALO, fill_boundary
-from felsina.kernels.air.wind import air_cells, fit_wind, morphometry_sums, roughness, wind_profile
+from felsina.kernels.air.wind import (
+    air_cells,
+    fit_wind,
+    free_convection_diffusivity,
+    morphometry_sums,
+    roughness,
+    wind_profile,
+)
 from felsina.kernels.blocks import block_mean, spread
 from felsina.kernels.constants import AIR_VOLUMETRIC_HEAT_CAPACITY, STEFAN_BOLTZMANN, ZERO_CELSIUS
 from felsina.kernels.energy.conduction import ConductionTables, conduct, conduction_tables
@@ -187,6 +194,8 @@ class StreetHeat:
         for tile in self.tiles:
             self._surfaces(tile, forcing, profile)
         if with_air:
+            convective = free_convection_diffusivity(self._air.heights, self._mean_sensible_heat(), forcing.air_temperature)
+            diffusivity = np.maximum(diffusivity, convective)
             self._transport(forcing, profile, diffusivity, rough.height, waste_heat)
         else:
             for tile in self.tiles:
@@ -285,6 +294,14 @@ class StreetHeat:
             change = max(self._world.allgather(mine))
             sweeps += 1
         self.residual, self.sweeps = max(self.residual, change), max(self.sweeps, sweeps)
+
+    def _mean_sensible_heat(self) -> float:
+        """Return the mean sensible heat of all surfaces [W m-2], summed in whole milliwatts so that no cut shows."""
+        total = sum(
+            int(np.rint(t.fields["sensible_heat"].astype(np.float64) * 1000.0).astype(np.int64).sum()) for t in self.tiles
+        )
+        every = self._world.reduce_exact(np.array([total], np.int64), "sum")
+        return float(every[0]) / 1000.0 / self._scene.surface.size
 
     def _heat_sources(self, tile: _TileState, waste_heat: NDArray[np.float64]) -> None:
         """Turn the sensible heat of surfaces and the waste heat of buildings into a heating rate [K s-1]."""

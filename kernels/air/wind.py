@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from felsina.kernels._backend import rows, threads
 from felsina.kernels.air.transport import HALO
-from felsina.kernels.constants import VON_KARMAN
+from felsina.kernels.constants import AIR_VOLUMETRIC_HEAT_CAPACITY, GRAVITY, VON_KARMAN
 
+_PRIESTLEY = 0.9  # 1, h* of free convection
 _MILLIMETRE = 1000.0  # heights are summed as whole millimetres, so no cut of the city changes the sums
 
 
@@ -175,6 +176,44 @@ def wind_profile(
         surface.displacement, surface.length, wind, least_diffusivity, diffusivity,
     )  # fmt: skip
     return wind, diffusivity
+
+
+@rows
+def _free_convection(z, flux, temperature, out):
+    for n in range(z.size):
+        out[n] = (_PRIESTLEY * _PRIESTLEY * flux * GRAVITY / temperature) ** (1.0 / 3.0) * z[n] ** (4.0 / 3.0)
+
+
+def free_convection_diffusivity(heights: NDArray[np.float64], sensible_heat: float, temperature: float) -> NDArray[np.float64]:
+    """Return the eddy diffusivity of heat that buoyancy alone sustains over warm surfaces.
+
+    K = (h*^2 F g / T)^(1/3) z^(4/3),   F = H / (rho c_p),
+
+    from F = h* (g / T)^(1/2) z^2 |dT/dz|^(3/2) with h* = 0.9; 0 for H <= 0.
+
+    Parameters
+    ----------
+    heights : (n,) float64
+        Above ground [m].
+    sensible_heat : float
+        Mean upward heat flux H of the surfaces [W m-2].
+    temperature : float
+        Of the air [K].
+
+    Returns
+    -------
+    (n,) float64
+        K [m2 s-1]. The larger of this and the neutral one is what the air has.
+
+    References
+    ----------
+    Priestley 1959, Turbulent Transfer in the Lower Atmosphere; Garratt 1992, The Atmospheric Boundary Layer, section 3.3.
+    """
+    z = np.ascontiguousarray(heights, np.float64)
+    out = np.zeros_like(z)
+    if sensible_heat > 0.0:
+        _free_convection(z, float(sensible_heat) / AIR_VOLUMETRIC_HEAT_CAPACITY, float(temperature), out)
+    return out
 
 
 @rows

@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 
 from felsina.kernels.air.transport import HALO
-from felsina.kernels.air.wind import Roughness, air_cells, fit_wind, morphometry_sums, roughness, wind_profile
+from felsina.kernels.air.wind import (
+    Roughness,
+    air_cells,
+    fit_wind,
+    free_convection_diffusivity,
+    morphometry_sums,
+    roughness,
+    wind_profile,
+)
+from felsina.kernels.constants import AIR_VOLUMETRIC_HEAT_CAPACITY, GRAVITY
 
 SPACING = (2.0, 4.0, 5.0)
 
@@ -141,3 +150,16 @@ def test_the_profile_is_continuous_at_the_roofs_and_grows_with_height():
     assert u[2] == pytest.approx(u[3], rel=1e-5)
     assert (np.diff(u) > 0).all() and (k >= 0.05).all()
     assert u[0] == pytest.approx(u[3] * math.exp(-9.6 * 0.25 * (1 - 0.5 / 15)), rel=1e-12)
+
+
+def test_free_convection_gives_the_gradient_of_priestley():
+    # F = h* (g / T)^(1/2) z^2 |dT/dz|^(3/2): insert K back.
+    z, flux = np.array([2.0, 8.0]), 250.0
+    k = free_convection_diffusivity(z, flux, 300.0)
+    kinematic = flux / AIR_VOLUMETRIC_HEAT_CAPACITY
+    gradient = kinematic / k
+    np.testing.assert_allclose(0.9 * (GRAVITY / 300.0) ** 0.5 * z**2 * gradient**1.5, kinematic, rtol=1e-12)
+
+
+def test_no_free_convection_over_cool_surfaces():
+    assert (free_convection_diffusivity(np.array([2.0]), -30.0, 290.0) == 0).all()
