@@ -44,6 +44,13 @@ def describe_machine() -> dict[str, object]:
     }
 
 
+def allow_compilation() -> None:
+    """Let this process compile kernels even inside a job of several nodes: it fills the cache for the others."""
+    from felsina.kernels._backend import allow_compilation as allow
+
+    allow()
+
+
 def _threads() -> int:
     from felsina.engine.threads import use_threads
 

@@ -22,14 +22,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Run the chain on a district that is thrown away."""
+    from felsina.engine.machine import allow_compilation, describe_machine
+
+    allow_compilation()
     start = time.perf_counter()
     level = LOGGER.level
     LOGGER.setLevel(logging.WARNING if not options.verbose else level)
     with tempfile.TemporaryDirectory(prefix="felsina-warmup-") as folder:
         compile_all(Path(folder))
     LOGGER.setLevel(level)
-    from felsina.engine.machine import describe_machine
-
     if not options.quiet:
         print(f"Kernels ready in {time.perf_counter() - start:.1f} s: {describe_machine()['kernel_cache']}.")
     return 0
