@@ -145,7 +145,9 @@ class CouplingOptions(Options):
 class ExecutionOptions(Options):
     """`[execution]`: never part of the result."""
 
-    tile_m: float = option(500.0, "Edge of a tile; rounded to whole 64-cell blocks.", "m", 1.0, 1e6)
+    tile_m: float = option(
+        0.0, "Edge of a tile, in whole 64-cell blocks; 0: a few tiles per rank, 500 m at most.", "m", 0.0, 1e6
+    )
     device: str = option("cpu", "Where kernels run.", choices=("cpu", "gpu"))
     writer: str = option("auto", "How ranks write.", choices=("auto", "gather", "virtual"))
     threads: int = option(0, "Threads per rank; 0: the cores of the node shared by its ranks.", "1", 0, 1024)

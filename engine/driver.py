@@ -6,7 +6,6 @@ job depends on is declared beside it (`JobSpec`), so that `--resume` can tell by
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import time
 from collections import defaultdict
@@ -71,7 +70,6 @@ class JobSpec:
     needs: tuple[str, ...]
     inputs: Callable[[City], list[Path]]
     run: Callable[[JobContext], dict[str, Any]]
-    extra_files: tuple[str, ...] = ()
     uses: tuple[str, ...] = ()
 
 
@@ -211,8 +209,3 @@ def _finish(context: JobContext, job: JobSpec, key: str, seconds: float, metrics
         context.record.save()
         LOGGER.info("Finished %s in %.1f s: %s (%.1f MB).", job.name, seconds, path.name, path.stat().st_size / 1e6)
     world.barrier()
-
-
-def policies_of(city: City, paths: Sequence[Path]) -> list[dict[str, Any]]:
-    """Return the declared policies that cover some input files."""
-    return [p.as_dict() for p in city.inputs if any(fnmatch.fnmatch(str(path), f"*{Path(p.path).name}") for path in paths)]

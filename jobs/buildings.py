@@ -22,7 +22,7 @@ from felsina.engine.parallel.partition import Partition
 from felsina.engine.processes.buildings import Heights, Model, footprint_areas, ground_heights, measure, model
 from felsina.engine.processes.footprint_points import FootprintPoints
 from felsina.engine.processes.ingest import ingest
-from felsina.jobs.common import digests, footprint_files, point_files, product_identity
+from felsina.jobs.common import digests, footprint_files, point_files, product_identity, tile_cells
 from felsina.jobs.run import single_job
 
 _LOD = "1.2"
@@ -120,7 +120,7 @@ def _has_building_class(terrain: Path, use_classes: bool) -> bool:
 def _owners(context: JobContext, grid: Grid, footprints: Footprints) -> NDArray[np.int32]:
     """Return the rank that owns each building: that of the tile which holds its representative point."""
     world = context.world
-    partition = Partition.of(grid.shape, round(context.city.execution.tile_m / grid.resolution), world.size)
+    partition = Partition.of(grid.shape, tile_cells(context, grid), world.size)
     x, y = representative_points(footprints)
     row = np.floor((grid.north - y) / grid.resolution).astype(np.int64)
     column = np.floor((x - grid.west) / grid.resolution).astype(np.int64)

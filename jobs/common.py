@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
+import math
 from pathlib import Path
 from typing import Any
 
-from felsina.engine.city import City, canonical_json
+from felsina.engine.city import City
 from felsina.engine.driver import JobContext, JobSpec, scientific_config
 from felsina.engine.errors import UsageError
+from felsina.engine.grid import Grid
 from felsina.engine.record import file_sha256
+
+_LARGEST_TILE_M = 500.0
+_TILES_PER_RANK = 4  # enough to share the work evenly, few enough to spend no time on edges
 
 # Options that name files: what is in a file counts, not what it is called, and a product never holds a path.
 _PATHS = {("points", "files"), ("footprints", "file"), ("landcover", "raster"), ("weather", "file")}
@@ -42,6 +46,15 @@ def weather_file(city: City) -> Path:
     return city.files([city.weather.file])[0]
 
 
+def tile_cells(context: JobContext, grid: Grid) -> int:
+    """Return the wanted edge of a tile of a grid [cells]: `execution.tile_m`, or a few tiles per rank; no result knows it."""
+    wanted = context.city.execution.tile_m
+    if wanted == 0.0:
+        share = math.sqrt(grid.nx * grid.ny / (_TILES_PER_RANK * context.world.size)) * grid.resolution
+        wanted = _LARGEST_TILE_M if context.world.size == 1 else min(_LARGEST_TILE_M, share)
+    return max(1, round(wanted / grid.resolution))
+
+
 def product_identity(context: JobContext, spec: JobSpec, inputs: dict[str, str]) -> dict[str, Any]:
     """Return what a product says about its origin: the options that can change it, and digests of its inputs.
 
@@ -63,8 +76,3 @@ def product_identity(context: JobContext, spec: JobSpec, inputs: dict[str, str])
 def digests(context: JobContext, files: dict[str, Path]) -> dict[str, str]:
     """Return the SHA-256 of some input files by name; read once, on the root."""
     return context.world.on_root(lambda: {name: file_sha256(path) for name, path in sorted(files.items())})
-
-
-def combined(parts: dict[str, str]) -> str:
-    """Return one digest of several."""
-    return hashlib.sha256(canonical_json(parts).encode()).hexdigest()

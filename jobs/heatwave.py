@@ -22,7 +22,7 @@ from felsina.engine.parallel.partition import Partition
 from felsina.engine.processes.forcing import forcings, soil_temperature
 from felsina.engine.processes.heatwave import Air, StreetHeat, waste_heat_sources
 from felsina.engine.processes.scene import build_scene, covered_columns
-from felsina.jobs.common import digests, product_identity, weather_file
+from felsina.jobs.common import digests, product_identity, tile_cells, weather_file
 from felsina.jobs.energy import heat_to_street
 from felsina.jobs.run import single_job
 
@@ -59,7 +59,7 @@ def run(context: JobContext) -> dict[str, Any]:
     block_m = math.lcm(round(64 * terrain.resolution * 1000), round(air_grid.resolution * 1000)) / 1000
     partition = Partition.of(
         air_grid.shape,
-        round(city.execution.tile_m / air_grid.resolution),
+        tile_cells(context, air_grid),
         world.size,
         block=round(block_m / air_grid.resolution),
     )

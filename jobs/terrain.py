@@ -36,7 +36,7 @@ from felsina.engine.processes.terrain import (
     roof_cells,
     surface_elevation,
 )
-from felsina.jobs.common import digests, footprint_files, landcover_files, point_files, product_identity
+from felsina.jobs.common import digests, footprint_files, landcover_files, point_files, product_identity, tile_cells
 from felsina.jobs.run import single_job
 
 _COLUMNS = ("red", "nir")  # of points, for the vegetation index
@@ -51,7 +51,7 @@ def run(context: JobContext) -> dict[str, Any]:
     city, world = context.city, context.world
     headers: list[PointFile] = world.on_root(lambda: scan_headers(point_files(city), city.city.crs))
     grid = scene_grid(city, headers)
-    partition = Partition.of(grid.shape, round(city.execution.tile_m / grid.resolution), world.size)
+    partition = Partition.of(grid.shape, tile_cells(context, grid), world.size)
     windows: list[Window] = [t.window for t in partition.tiles_of(world.rank)]
     cell_mm = round(grid.resolution * 1000)
     rasters = PointRasters.empty(world, grid.shape)
