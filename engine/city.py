@@ -123,7 +123,6 @@ class HeatwaveOptions(Options):
     buffer_m: float = option(0.0, "Frame that is simulated and masked out of statistics.", "m", 0.0, 5000.0)
     azimuths: int = option(32, "Azimuths of the horizon scan.", "1", 8, 256)
     horizon_distance_m: float = option(1000.0, "Farthest obstacle that is looked for.", "m", 10.0, 100_000.0)
-    sub_step_s: float = option(600.0, "Longest sub-step of the sun.", "s", 60.0, 600.0)
     canopy_transmissivity: float = option(0.03, "Share of the beam that passes a crown.", "1", 0.0, 1.0)
 
     def __post_init__(self) -> None:

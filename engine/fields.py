@@ -325,8 +325,3 @@ FIELDS: tuple[Field, ...] = (
 def fields_of(product: str) -> dict[str, Field]:
     """Return the rows of one product by name."""
     return {f.name: f for f in FIELDS if f.product == product}
-
-
-def field_of(product: str, name: str) -> Field:
-    """Return one row; KeyError where the table has none."""
-    return fields_of(product)[name]

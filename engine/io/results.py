@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from pathlib import Path
@@ -380,11 +379,6 @@ class ProductWriter:
         for name, values in self._coordinates.items():
             if name in self.dims and len(values) != self.dims[name]:
                 raise ValueError(f"Coordinate '{name}' has {len(values)} values; the dimension has {self.dims[name]}.")
-
-
-def _producer() -> str:
-    """Return name and version of what writes; the engine may not import the package above it, which is loaded already."""
-    return f"felsina {sys.modules['felsina'].__version__}"
 
 
 def _offset_text(offset: str | float) -> str:

@@ -173,7 +173,6 @@ class StreetHeat:
             ),
             "sum",
         )
-        self._partition = partition
         self.tiles = [self._prepare(t, sources, soil_temperature, start_temperature) for t in partition.tiles_of(world.rank)]
         self.residual = 0.0  # K, largest change of the air in the last sweep of any hour
         self.sweeps = 0  # most sweeps of any hour

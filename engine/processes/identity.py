@@ -1,13 +1,16 @@
-"""The identity of a cloud: a digest of its points that neither their order, nor the cut into files, nor the ranks change."""
+"""The identity of inputs by what they say: neither the order of points or features, nor the cut into files, nor ranks matter."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from felsina.engine.io.las import Points
+from felsina.engine.io.vector import Footprints
 from felsina.engine.parallel.world import World
 
 _COLUMNS = ("x", "y", "z", "classification", "return_number", "number_of_returns")
@@ -37,6 +40,32 @@ class PointDigest:
         """Return the digest of the points of all ranks; collective."""
         first, second, count = (int(v) for v in world.reduce_exact(self._sums.copy(), "sum"))
         return f"points:{first:016x}{second:016x}:{count}"
+
+
+def features_digest(geometry: Sequence[Sequence[Any]], columns: Iterable[Sequence[Any]] = ()) -> str:
+    """Return the digest of features: the SHA-256 of their sorted SHA-256.
+
+    Parameters
+    ----------
+    geometry : parts of each feature, shapely polygons; empty where it was refused
+    columns : values of each feature, as far as they can change a result
+    """
+    texts = [tuple(map(str, values)) for values in zip(*columns, strict=True)] or [()] * len(geometry)
+    rows = []
+    for parts, text in zip(geometry, texts, strict=True):
+        row = hashlib.sha256(repr(text).encode())
+        for part in parts:
+            row.update(part.wkb)
+        rows.append(row.hexdigest())
+    return f"features:{hashlib.sha256(''.join(sorted(rows)).encode()).hexdigest()}:{len(rows)}"
+
+
+def footprints_digest(footprints: Footprints) -> str:
+    """Return the digest of footprints with their identifiers, outcomes and attributes."""
+    columns = [footprints.ids, footprints.reason.tolist()]
+    columns += [[name] * len(footprints) for name in sorted(footprints.attributes)]
+    columns += [footprints.attributes[name].tolist() for name in sorted(footprints.attributes)]
+    return features_digest(footprints.geometry, columns)
 
 
 def _mixed(state: NDArray[Any]) -> NDArray[np.uint64]:
