@@ -21,6 +21,7 @@ from felsina.engine.io.vector import Footprints, Polygons
 from felsina.engine.parallel.partition import Partition
 from felsina.engine.processes.buildings import Heights, Model, footprint_areas, ground_heights, measure, model
 from felsina.engine.processes.footprint_points import FootprintPoints
+from felsina.engine.processes.identity import footprints_digest
 from felsina.engine.processes.ingest import ingest
 from felsina.jobs.common import digests, footprint_files, point_files, product_identity, tile_cells
 from felsina.jobs.run import single_job
@@ -52,7 +53,8 @@ def run(context: JobContext) -> dict[str, Any]:
     # Solids, surfaces and party walls follow from a small table: the root makes them, for all at once.
     with context.timer("model"):
         made: Model | None = model(shapes, heights, city.buildings.party_wall_distance_m) if world.is_root else None
-    files = digests(context, {"terrain": terrain, **({"footprints": file} if file else {})})
+    files = digests(context, {"terrain": terrain})
+    files |= {} if derived else {"footprints": footprints_digest(footprints)}
     files["points"] = world.on_root(lambda: product_attrs(terrain)["inputs"]["points"])
     n_surface = world.bcast(len(made.surface_area) if made is not None else 0)
     writer = ProductWriter(

@@ -22,7 +22,7 @@ from felsina.engine.parallel.partition import Partition
 from felsina.engine.parallel.world import Window
 from felsina.engine.processes.classify import HALO_M, classify_shared
 from felsina.engine.processes.ground import filter_ground
-from felsina.engine.processes.identity import PointDigest
+from felsina.engine.processes.identity import PointDigest, features_digest, footprints_digest
 from felsina.engine.processes.ingest import Ingested, concatenated, ingest, route
 from felsina.engine.processes.terrain import (
     GROUND,
@@ -79,17 +79,15 @@ def run(context: JobContext) -> dict[str, Any]:
     with context.timer("ground"):
         ground = ground_elevation(world, rasters)
     with context.timer("footprints"):
-        index, n_building = _building_index(context, grid, rasters)
+        index, n_building, identity = _building_index(context, grid, rasters)
     with context.timer("surface"):
         is_roof = roof_cells(world, rasters, ground, index, n_building)
         surface = surface_elevation(world, rasters, ground, is_roof)
         has_vegetation = trusts_classes and any(read.classes[c] for c in VEGETATION)
         canopy = canopy_height(rasters, ground, is_roof, has_vegetation or not trusts_classes or not read.classes[GROUND])
     with context.timer("land cover"):
-        cover = _land_cover(context, grid, index, canopy)
-    files = {"points": digest.over(world)}
-    files |= digests(context, {f"landcover.{k}": p for k, p in landcover_files(city).items()})
-    files |= digests(context, dict(zip(("footprints",), footprint_files(city), strict=False)))
+        cover, layers = _land_cover(context, grid, index, canopy)
+    files = {"points": digest.over(world), **identity, **layers}
     writer = ProductWriter(
         world,
         context.run.path,
@@ -170,11 +168,11 @@ def _classify(
     rasters.synchronise(world, windows)
 
 
-def _building_index(context: JobContext, grid: Grid, rasters: PointRasters) -> tuple[NDArray[np.int32], int]:
-    """Return the row of the building table in each cell, -1 outside, and the number of rows."""
+def _building_index(context: JobContext, grid: Grid, rasters: PointRasters) -> tuple[NDArray[np.int32], int, dict[str, str]]:
+    """Return the row of the building table in each cell, -1 outside, the number of rows, and the digest of a footprint file."""
     world, city = context.world, context.city
     file = next(iter(footprint_files(city)), None)
-    footprints, _ = world.on_root(lambda: city_footprints(file, city.footprints.id, grid, lambda: rasters.building_count))
+    footprints, derived = world.on_root(lambda: city_footprints(file, city.footprints.id, grid, lambda: rasters.building_count))
     for remark in footprints.notes:
         context.note(remark)
     index: NDArray[np.int32] = world.shared(grid.shape, np.int32, -1)
@@ -182,29 +180,34 @@ def _building_index(context: JobContext, grid: Grid, rasters: PointRasters) -> t
     if j0 < j1 and len(footprints):
         index[j0:j1] = rasterise(footprints.geometry, grid.west, grid.north, grid.resolution, grid.nx, grid.ny, j0, j1)
     world.synchronise(index, [(slice(j0, j1),)])
-    return index, len(footprints)
+    return index, len(footprints), {} if derived else {"footprints": footprints_digest(footprints)}
 
 
-def _land_cover(context: JobContext, grid: Grid, index: NDArray[np.int32], canopy: NDArray[np.float32]) -> NDArray[np.int8]:
-    """Return the land cover of the whole grid from the city's layers or raster."""
+def _land_cover(
+    context: JobContext, grid: Grid, index: NDArray[np.int32], canopy: NDArray[np.float32]
+) -> tuple[NDArray[np.int8], dict[str, str]]:
+    """Return the land cover of the whole grid from the city's layers or raster, and the digests of their files."""
     world, city = context.world, context.city
     files = landcover_files(city)
     layers: list[tuple[int, NDArray[np.bool_]]] = []
+    identity: dict[str, str] = {}
     rows = world.share_of(grid.ny, BLOCK)
     for kind, code in LAND_COVER_LAYERS.items():
         if kind in files:
             polygons, notes = world.on_root(lambda path=files[kind]: read_polygons(path, grid.crs))  # type: ignore[misc]
             for remark in notes:
                 context.note(remark)
+            identity[f"landcover.{kind}"] = features_digest(polygons)
             member: NDArray[np.bool_] = world.shared(grid.shape, np.bool_)
             if rows[0] < rows[1]:
                 member[slice(*rows)] = rasterise(polygons, grid.west, grid.north, grid.resolution, grid.nx, grid.ny, *rows) >= 0
             world.synchronise(member, [(slice(*rows),)])
             layers.append((code, member))
     if "raster" in files:
+        identity |= digests(context, {"landcover.raster": files["raster"]})
         codes = world.on_root(lambda: land_cover_on(grid, read_raster(files["raster"], grid.crs)))
         layers += [(int(code), codes == code) for code in np.unique(codes) if code]
-    return land_cover(grid.shape, layers, index, canopy)
+    return land_cover(grid.shape, layers, index, canopy), identity
 
 
 def land_cover_on(grid: Grid, raster: Raster) -> NDArray[np.int8]:

@@ -1,4 +1,4 @@
-"""The identity of inputs by what they say: neither the order of points or features, nor the cut into files, nor ranks matter."""
+"""The identity of inputs by what they say: order of points and features, cut into files and ranks do not matter."""
 
 from __future__ import annotations
 
