@@ -337,6 +337,8 @@ def _check_together(city: City) -> None:
     ):
         if abs(coarse / base - round(coarse / base)) > 1e-9 or coarse < base:
             raise UsageError(f"'{name}' is {coarse} m; expected a whole multiple of {base} m, so that the grids nest.")
+    if city.energy.method != "5r1c":
+        raise UsageError(f"'energy.method' is '{city.energy.method}', which is not built yet. Use '5r1c'.")
     for policy in city.inputs:
         if policy.purposes and city.city.purpose not in policy.purposes:
             raise UsageError(

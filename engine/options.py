@@ -3,6 +3,7 @@ and the docs read them from here."""
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import types
 import typing
@@ -103,6 +104,8 @@ def _converted(name: str, value: Any, hint: Any) -> Any:
         return {str(k): _converted(f"{name}.{k}", v, args[1]) for k, v in value.items()}
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if kind is str and isinstance(value, datetime.date):  # TOML has dates: quotes around one are a matter of taste
+        return value.isoformat()
     if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
         words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
         raise UsageError(f"'{name}' is {value!r}; expected {words.get(kind, kind.__name__)}.")

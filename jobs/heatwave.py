@@ -38,7 +38,7 @@ def run(context: JobContext) -> dict[str, Any]:
     city, world, options = context.city, context.world, context.city.heatwave
     path = weather_file(city)
     start = datetime.date.fromisoformat(options.start)
-    weather: Weather = world.on_root(lambda: read_epw(path, start.year))
+    weather: Weather = world.on_root(lambda: _weather(path, start, options.days))
     for remark in weather.notes:
         context.note(f"Weather: {remark}.")
     terrain_file = context.run.needed("terrain")
@@ -95,6 +95,19 @@ def run(context: JobContext) -> dict[str, Any]:
         writer.publish()
     air = {"air_sweeps": streets.sweeps, "air_residual_k": round(streets.residual, 6)}
     return {"hours": options.days * 24, **air, **statistics.figures(context)}
+
+
+def _weather(path: Path, start: datetime.date, days: int) -> Weather:
+    """Read the weather of the year of a heatwave; an error where its days are not all inside."""
+    weather = read_epw(path, start.year)
+    first = weather.clock.first_day
+    if (start - first).days + days > weather.clock.n_day:
+        last = first + datetime.timedelta(days=weather.clock.n_day - 1)
+        raise UsageError(
+            f"heatwave.days is {days} from {start}, but the weather of '{path.name}' ends on {last}. Take an earlier "
+            "heatwave.start or fewer heatwave.days."
+        )
+    return weather
 
 
 class _Statistics:
@@ -207,8 +220,6 @@ def _note_distance(context: JobContext, weather: Weather, grid: Grid) -> None:
         context.note(
             f"The weather station '{weather.name}' is {distance:,.0f} km from the scene; the sun is that of the station."
         )
-    if not 0 <= (datetime.date.fromisoformat(context.city.heatwave.start) - weather.clock.first_day).days < weather.clock.n_day:
-        raise UsageError(f"heatwave.start {context.city.heatwave.start} is not inside the weather of '{weather.name}'.")
 
 
 SPEC = JobSpec(

@@ -205,12 +205,12 @@ def _land_cover(
             layers.append((code, member))
     if "raster" in files:
         identity |= digests(context, {"landcover.raster": files["raster"]})
-        codes = world.on_root(lambda: land_cover_on(grid, read_raster(files["raster"], grid.crs)))
+        codes = world.on_root(lambda: land_cover_on(grid, read_raster(files["raster"], grid.crs), files["raster"].name))
         layers += [(int(code), codes == code) for code in np.unique(codes) if code]
     return land_cover(grid.shape, layers, index, canopy), identity
 
 
-def land_cover_on(grid: Grid, raster: Raster) -> NDArray[np.int8]:
+def land_cover_on(grid: Grid, raster: Raster, name: str) -> NDArray[np.int8]:
     """Return the codes of a land-cover raster at the cell centres of the grid; 0 where it has none.
 
     Raises
@@ -222,7 +222,8 @@ def land_cover_on(grid: Grid, raster: Raster) -> NDArray[np.int8]:
     known = np.isin(values, [0, *LAND_COVER])
     if not known.all():
         raise InputError(
-            f"The land-cover raster has the code {values[~known][0]:g}; UMEP codes are {', '.join(map(str, LAND_COVER))}."
+            f"The land-cover raster '{name}' has the code {values[~known][0]:g}; UMEP codes are "
+            f"{', '.join(map(str, LAND_COVER))}. Reclassify it."
         )
     i = np.floor((grid.x - raster.west) / raster.resolution).astype(np.int64)
     j = np.floor((raster.north - grid.y) / raster.resolution).astype(np.int64)

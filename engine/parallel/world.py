@@ -205,7 +205,14 @@ class World:
         from mpi4py import MPI
 
         size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        window = MPI.Win.Allocate_shared(size if self._node.Get_rank() == 0 else 0, dtype.itemsize, comm=self._node)
+        mine = size if self._node.Get_rank() == 0 else 0
+        try:
+            window = MPI.Win.Allocate_shared(mine, dtype.itemsize, comm=self._node)
+        except MPI.Exception as error:
+            raise MachineError(
+                f"The ranks of a node could not get {size / 1e6:,.1f} MB of shared memory. Its folder (/dev/shm) is full or too "
+                "small: enlarge it, or use fewer cells or more nodes."
+            ) from error
         window.Lock_all()  # the memory barriers of Sync are only defined inside an access epoch
         buffer, _ = window.Shared_query(0)
         array: NDArray[Any] = np.ndarray(shape, dtype, np.asarray(buffer)[:size])
