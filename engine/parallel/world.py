@@ -210,8 +210,8 @@ class World:
             window = MPI.Win.Allocate_shared(mine, dtype.itemsize, comm=self._node)
         except MPI.Exception as error:
             raise MachineError(
-                f"The ranks of a node could not get {size / 1e6:,.1f} MB of shared memory. Its folder (/dev/shm) is full or too "
-                "small: enlarge it, or use fewer cells or more nodes."
+                f"The ranks of a node could not get {size / 1e6:,.1f} MB of shared memory. Its folder (/dev/shm) is full or "
+                "too small: enlarge it, or use fewer cells or more nodes."
             ) from error
         window.Lock_all()  # the memory barriers of Sync are only defined inside an access epoch
         buffer, _ = window.Shared_query(0)
