@@ -441,9 +441,11 @@ def waste_heat_sources(
         Solid layers of each air column.
     n_layer : layers of air
     """
+    if len(building) == 0:
+        return HeatSources(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
     ny, nx = roof_layer.shape
     rows: list[tuple[NDArray[np.int64], int, float]] = []
-    starts = np.flatnonzero(np.r_[True, building[1:] != building[:-1]]) if len(building) else np.zeros(0, np.int64)
+    starts = np.flatnonzero(np.r_[True, building[1:] != building[:-1]])
     for first, last in zip(starts, [*starts[1:], len(building)], strict=True):
         own = column[first:last]
         j, i = np.divmod(own, nx)
@@ -455,8 +457,6 @@ def waste_heat_sources(
         else:
             cells = roof_layer.reshape(-1)[own].astype(np.int64) * (ny * nx) + own
         rows.append((cells, int(building[first]), 1.0 / len(cells)))
-    if not rows:
-        return HeatSources(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
     cell = np.concatenate([r[0] for r in rows])
     owner = np.concatenate([np.full(len(r[0]), r[1]) for r in rows])
     weight = np.concatenate([np.full(len(r[0]), r[2]) for r in rows])
