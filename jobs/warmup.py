@@ -11,9 +11,12 @@ from pathlib import Path
 from felsina.engine.city import read_city
 from felsina.engine.log import LOGGER
 from felsina.engine.parallel.world import World
+from felsina.engine.threads import use_threads
 from felsina.jobs.run import CHAIN, run_chain
 
-_SIZE_M = 96.0  # the smallest district that has a building of every kind of job to do
+_SIZE_M = 96.0  # the smallest district whose jobs all have something to do
+_THREADS = 2  # also on a machine of one core: some kernels have a serial and a threaded driver
+_FINE_M = 0.25  # cells so small that its rasters are large enough for the kernels that share a level among threads
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +27,7 @@ def main(options: argparse.Namespace) -> int:
     """Run the chain on a district that is thrown away."""
     from felsina.engine.machine import allow_compilation, describe_machine
 
+    use_threads(_THREADS)
     allow_compilation()
     start = time.perf_counter()
     level = LOGGER.level
@@ -37,12 +41,14 @@ def main(options: argparse.Namespace) -> int:
 
 
 def compile_all(folder: Path) -> None:
-    """Run every job, with and without point classes, and `classify`, in a folder."""
+    """Run every job, with all inputs and with points alone, and `classify`, in a folder."""
     from felsina.engine.io.district_files import write_district
     from felsina.jobs.classify import classify_files
 
     source = write_district(folder / "input", _SIZE_M, 1)
-    for name, overrides in (("classes", ["energy.hourly=true"]), ("plain", ["points.use_classes=false"])):
-        city = read_city(source, [*overrides, "heatwave.days=1", "heatwave.spin_up_days=0"])
+    # As little input as there may be: outlines are derived from points, land cover and classes are guessed.
+    plain = ["points.use_classes=false", "footprints.file=''", "landcover.layers={}", f"terrain.resolution_m={_FINE_M}"]
+    for name, overrides in (("classes", ["energy.hourly=true"]), ("plain", plain)):
+        city = read_city(source, [*overrides, "heatwave.days=1", "heatwave.spin_up_days=0", f"execution.threads={_THREADS}"])
         run_chain(city, World.serial(), list(CHAIN) if name == "classes" else ["terrain", "buildings"], folder / name)
     classify_files(sorted((folder / "input" / "tiles").glob("*.laz")), folder / "classified")
