@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+from collections.abc import Sequence
 
 from felsina.engine.city import SECTIONS, InputPolicy
 from felsina.engine.errors import UsageError
@@ -18,13 +20,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "topic", nargs="?", help="options, fields, jobs, a section, a product or a field; everything when absent"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument("--markdown", action="store_true", help="print tables in Markdown")
 
 
 def main(options: argparse.Namespace) -> int:
     """Print what is known about a topic."""
     found = describe(options.topic)
-    print(json.dumps(found, indent=1) if options.json else as_text(found))
+    if options.json:
+        print(json.dumps(found, indent=1))
+    else:
+        print(reference_page(options.topic) if options.markdown else as_text(found))
     return 0
 
 
@@ -43,6 +50,10 @@ def describe(topic: str | None = None) -> dict[str, list[dict[str, object]]]:
         product.file: [
             {"name": f.name, "dims": ", ".join(f.dims), "units": f.units, "dtype": f.dtype, "standard_name": f.standard_name}
             | {
+                "group": f.group,
+                "cell_methods": f.cell_methods,
+                "low": f.low,
+                "high": f.high,
                 "quantum": f.quantum,
                 "required": f.required,
                 "long_name": f.long_name,
@@ -96,3 +107,62 @@ def _line(row: dict[str, object]) -> str:
         step = f", step {row['quantum']:g}" if row["quantum"] else ""
         return f"({row['dims']}) {row['dtype']} [{row['units']}] {row['long_name']}{name}{step}"
     return str(row["help"])
+
+
+_OPTION_HEAD = ("option", "default", "unit", "allowed", "meaning")
+_FIELD_HEAD = ("field", "dimensions", "type", "unit", "step", "range", "meaning")
+_JOB_HEAD = ("verb", "what it does")
+
+
+def reference_page(topic: str | None = None) -> str:
+    """Return what is known about a topic as a page in Markdown, with the command that prints it."""
+    command = " ".join(["felsina describe", *([topic] if topic else []), "--markdown"])
+    title = {"options": "Options of the city file", "fields": "Fields of the products", "jobs": "Verbs"}.get(
+        topic or "", "Reference"
+    )
+    return f"# {title}\n\nPrinted by `{command}` from the declarations in the code.\n\n{as_markdown(describe(topic))}"
+
+
+def as_markdown(found: dict[str, list[dict[str, object]]]) -> str:
+    """Return rows as one Markdown table a heading: the reference pages of the docs."""
+    lines: list[str] = []
+    for heading, rows in found.items():
+        head = _JOB_HEAD if heading == "jobs" else _FIELD_HEAD if heading.endswith(".nc") else _OPTION_HEAD
+        lines += [f"## `{heading}`", ""]
+        if head is _FIELD_HEAD and rows:
+            lines += [f"Group `{rows[0]['group']}`.", ""]
+        lines += [_table_row(head), _table_row(["---"] * len(head))]
+        lines += [_table_row(_cells(row)) for row in rows]
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+def _table_row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(c.replace('|', chr(92) + '|') for c in cells)} |"
+
+
+def _cells(row: dict[str, object]) -> list[str]:
+    """Return the cells of an option, a field or a verb."""
+    name = f"`{row['name']}`"
+    if "default" in row:
+        choices = row["choices"]
+        among = ", ".join(f"`{c}`" for c in choices) if isinstance(choices, tuple) else ""
+        default = "none" if row["default"] is None else f"`{json.dumps(row['default'])}`"
+        return [name, default, str(row["unit"]), among or _interval(row), str(row["help"])]
+    if "dims" in row:
+        flags = row["flags"]
+        words = [str(row["long_name"]) + ("" if row["required"] else " (optional)")]
+        words += [f"CF `{row['standard_name']}`"] if row["standard_name"] else []
+        words += [f"`{row['cell_methods']}`"] if row["cell_methods"] else []
+        words += [", ".join(f"{code} {word}" for code, word in flags.items())] if isinstance(flags, dict) and flags else []
+        step = f"{row['quantum']:g}" if row["quantum"] else ""
+        return [name, str(row["dims"]), str(row["dtype"]), str(row["units"]), step, _interval(row), "; ".join(words)]
+    return [name, str(row["help"])]
+
+
+def _interval(row: dict[str, object]) -> str:
+    """Return the limits of a row in words; empty where it has none."""
+    low, high = (v if isinstance(v, int | float) and math.isfinite(v) else None for v in (row["low"], row["high"]))
+    if low is None:
+        return "" if high is None else f"at most {high:g}"
+    return f"{low:g} or more" if high is None else f"{low:g} to {high:g}"
