@@ -19,53 +19,79 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from felsina.kernels._backend import cell, threads
+from felsina.kernels._backend import cell, rows, threads
 from felsina.kernels.air.transport import HALO, interior
+
+LANES = 512  # columns of a row that are eliminated together
 
 
 @cell
 def inflow(velocity, diffusivity, neighbour_diffusivity, open_, r, half_r2):
     """Coefficient a_f [s-1] of a face: `velocity` towards the cell, 1 / h, 1 / (2 h^2)."""
-    return open_ * (max(velocity, type(velocity)(0.0)) * r + (diffusivity + neighbour_diffusivity) * half_r2)
+    zero = type(velocity)(0.0)
+    return max(velocity, zero) * r + (diffusivity + neighbour_diffusivity) * half_r2 if open_ != 0 else zero
+
+
+@rows
+def _up_sweep(t, start, u, v, w, k, air, s, ratio, f, ratio_below, f_below, q0, sy, sz, rx, ry, rz, dx2, dy2, dz2, rate):
+    """Eliminate one layer of neighbouring columns, from the ground up, for the increment.
+
+    Both colours are eliminated and one is used: contiguous vectors of which half is thrown away beat scalars by a factor of 2.
+    """
+    zero, one = type(rate)(0.0), type(rate)(1.0)
+    for l in range(f.size):
+        i = np.uint64(l)
+        q = q0 + i
+        e, n, h = q + np.uint64(1), q + sy, q + sz
+        ww, nn, b = q - np.uint64(1), q - sy, q - sz
+        c, kc = t[q], k[q]
+        a_w = inflow(u[q], kc, k[ww], air[ww], rx, dx2)
+        a_e = inflow(-u[e], kc, k[e], air[e], rx, dx2)
+        a_n = inflow(v[q], kc, k[nn], air[nn], ry, dy2)
+        a_s = inflow(-v[n], kc, k[n], air[n], ry, dy2)
+        a_b = inflow(w[q], kc, k[b], air[b], rz, dz2)
+        a_t = inflow(-w[h], kc, k[h], air[h], rz, dz2)
+        sides = a_w * (t[ww] - c) + a_e * (t[e] - c) + a_n * (t[nn] - c) + a_s * (t[n] - c)
+        rhs = sides + a_b * (t[b] - c) + a_t * (t[h] - c) + rate * (start[q] - c) + s[q]
+        diagonal = rate + a_w + a_e + a_n + a_s + a_t + a_b * (one - ratio_below[i])
+        # A solid cell, and one that nothing reaches, keeps what it has.
+        moves = (air[q] != 0) & (diagonal > zero)
+        inverse = one / (diagonal if moves else one)
+        ratio[i] = a_t * inverse if moves else zero
+        f[i] = (rhs + a_b * f_below[i]) * inverse if moves else zero
+
+
+@rows
+def _down_sweep(t, ratio, f, delta, own, most, q0):
+    for l in range(delta.size):
+        i = np.uint64(l)
+        d = f[i] + ratio[i] * delta[i]
+        delta[i] = d
+        d = d if own[i] != 0 else type(d)(0.0)
+        t[q0 + i] += d
+        most[i] = max(most[i], abs(d))
 
 
 @threads
 def _relax(t, start, u, v, w, k, air, s, change, colour, j0, i0, nz, nj, ni, sy, sz, rx, ry, rz, dx2, dy2, dz2, rate):
-    one = type(rate)(1.0)
-    zero = type(rate)(0.0)
+    uy, uz = np.uint64(sy), np.uint64(sz)
+    n_block = (ni + LANES - 1) // LANES
     for row in prange(nj):
-        ratio, f = np.zeros(nz + 1, t.dtype), np.zeros(nz + 1, t.dtype)
-        most = zero
-        first = (colour + j0 + row + i0) % 2
-        for column in range(first, ni, 2):
-            base = HALO * sz + (row + HALO) * sy + column + HALO
+        for block in range(n_block):
+            first = block * LANES
+            n = min(LANES, ni - first)
+            ratio, f = np.zeros((nz + 1, n), t.dtype), np.zeros((nz + 1, n), t.dtype)
+            delta, most, own = np.zeros(n, t.dtype), np.zeros(n, t.dtype), np.zeros(n, np.uint8)
+            for i in range((colour + j0 + row + i0 + first) % 2, n, 2):
+                own[i] = 1
+            base = HALO * sz + (row + HALO) * sy + first + HALO
             for l in range(nz):
-                q = np.uint64(base + l * sz)
-                if air[q] == 0:
-                    ratio[l + 1], f[l + 1] = zero, zero
-                    continue
-                c, kc = t[q], k[q]
-                e, n, h = q + np.uint64(1), q + np.uint64(sy), q + np.uint64(sz)
-                ww, nn, b = q - np.uint64(1), q - np.uint64(sy), q - np.uint64(sz)
-                a_w = inflow(u[q], kc, k[ww], type(rate)(air[ww]), rx, dx2)
-                a_e = inflow(-u[e], kc, k[e], type(rate)(air[e]), rx, dx2)
-                a_n = inflow(v[q], kc, k[nn], type(rate)(air[nn]), ry, dy2)
-                a_s = inflow(-v[n], kc, k[n], type(rate)(air[n]), ry, dy2)
-                a_b = inflow(w[q], kc, k[b], type(rate)(air[b]), rz, dz2)
-                a_t = inflow(-w[h], kc, k[h], type(rate)(air[h]), rz, dz2)
-                sides = a_w * (t[ww] - c) + a_e * (t[e] - c) + a_n * (t[nn] - c) + a_s * (t[n] - c)
-                rhs = sides + a_b * (t[b] - c) + a_t * (t[h] - c) + rate * (start[q] - c) + s[q]
-                diagonal = rate + a_w + a_e + a_n + a_s + a_t + a_b * (one - ratio[l])
-                # A cell that nothing reaches keeps what it has.
-                inverse = one / diagonal if diagonal > zero else zero
-                ratio[l + 1] = a_t * inverse
-                f[l + 1] = (rhs + a_b * f[l]) * inverse
-            delta = zero
+                q0 = np.uint64(base + l * sz)
+                _up_sweep(t, start, u, v, w, k, air, s, ratio[l + 1], f[l + 1], ratio[l], f[l], q0, uy, uz, rx, ry, rz, dx2, dy2, dz2, rate)  # fmt: skip # noqa: E501
             for l in range(nz - 1, -1, -1):
-                delta = f[l + 1] + ratio[l + 1] * delta
-                t[np.uint64(base + l * sz)] += delta
-                most = max(most, abs(delta))
-        change[row] = most
+                _down_sweep(t, ratio[l + 1], f[l + 1], delta, own, most, np.uint64(base + l * sz))
+            for i in range(n):
+                change[row] = max(change[row], most[i])
 
 
 def relax_columns(

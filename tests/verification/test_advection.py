@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from felsina.kernels.air.transport import HALO, SSP_RK3, stable_step, transport_stage
+from felsina.kernels.air.transport import HALO, SSP_RK3, air_neighbours, stable_step, transport_stage
 
 IN = np.s_[HALO:-HALO, HALO:-HALO, HALO:-HALO]
 
@@ -17,11 +17,11 @@ def box(nz, ny, nx):
 
 
 def advance(c, dt, spacing, scheme, fill):
-    start = c["t"]
+    start, bits = c["t"], air_neighbours(c["air"])
     for keep in SSP_RK3:
         fill(c["t"])
         out = c["t"].copy()
-        transport_stage(c["t"], start, c["u"], c["v"], c["w"], c["k"], c["air"], c["s"], out, spacing, dt, keep, scheme)
+        transport_stage(c["t"], start, c["u"], c["v"], c["w"], c["k"], bits, c["s"], out, spacing, dt, keep, scheme)
         c["t"] = out
 
 

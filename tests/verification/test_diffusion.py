@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from felsina.kernels.air.diffusion import diffuse_vertically
-from felsina.kernels.air.transport import HALO, SSP_RK2, stable_step, transport_stage
+from felsina.kernels.air.transport import HALO, SSP_RK2, air_neighbours, stable_step, transport_stage
 
 K, T0, T1 = 0.5, 0.010, 0.020
 
@@ -30,7 +30,7 @@ def explicit_error(n):
             edge = gaussian(n, T0 + (step + stage) * dt)
             edge[HALO:-HALO, HALO:-HALO, HALO:-HALO] = t[HALO:-HALO, HALO:-HALO, HALO:-HALO]
             out = edge.copy()
-            transport_stage(edge, start, zero, zero, zero, k, air, zero, out, spacing, dt, keep)
+            transport_stage(edge, start, zero, zero, zero, k, air_neighbours(air), zero, out, spacing, dt, keep)
             t = out
     c = np.s_[HALO:-HALO, HALO:-HALO, HALO:-HALO]
     return np.sqrt(((t - gaussian(n, T1))[c] ** 2).mean())

@@ -1,9 +1,11 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from numba import set_num_threads
 
-from felsina.kernels.air.implicit import relax_columns
-from felsina.kernels.air.transport import HALO, fill_boundary, stable_step, transport_stage
+from felsina.kernels.air.implicit import LANES, relax_columns
+from felsina.kernels.air.transport import HALO, air_neighbours, fill_boundary, stable_step, transport_stage
 from felsina.kernels.air.wind import air_cells, fit_wind
 
 SPACING = (3.0, 4.0, 4.0)
@@ -50,11 +52,11 @@ def test_the_steady_state_is_where_explicit_upwind_stages_end():
     case = Quarter()
     steady, change = solved(case, float("inf"))
     assert change < 1e-10
-    t, out = case.temperature.copy(), case.temperature.copy()
+    t, out, bits = case.temperature.copy(), case.temperature.copy(), air_neighbours(case.air)
     dt = 0.9 * stable_step(*case.wind, case.diffusivity, case.air, SPACING)
     for _ in range(6000):
         case.boundary(t)
-        transport_stage(t, t, *case.wind, case.diffusivity, case.air, case.source, out, SPACING, dt, scheme="upwind")
+        transport_stage(t, t, *case.wind, case.diffusivity, bits, case.source, out, SPACING, dt, scheme="upwind")
         t, out = out, t
     # 6000 steps are more than ten flushes: what is left of the start is below 1e-6 of a warming of 0.07 K.
     assert (steady[INNER] - 300).max() > 0.05
@@ -68,7 +70,9 @@ def test_a_short_step_is_backward_euler():
     # Insert the solution into (T - T_start) / dt = L(T): one explicit stage of the negative step must give the start back.
     case.boundary(t)
     back = t.copy()
-    transport_stage(t, t, *case.wind, case.diffusivity, case.air, case.source, back, SPACING, -2.0, scheme="upwind")
+    transport_stage(
+        t, t, *case.wind, case.diffusivity, air_neighbours(case.air), case.source, back, SPACING, -2.0, scheme="upwind"
+    )
     np.testing.assert_allclose(back[INNER][case.air[INNER] == 1], 300.0, atol=1e-9)
 
 
@@ -140,3 +144,21 @@ def test_tiles_and_threads_give_the_same_bits(dtype):
                     new[HALO:-HALO, j0 + HALO : j1 + HALO, i0 + HALO : i1 + HALO] = tile[INNER]
             t[INNER] = new[INNER]
     np.testing.assert_array_equal(t[INNER], whole[INNER])
+
+
+def test_a_row_wider_than_a_block_of_lanes_gives_the_bits_of_its_parts():
+    rng = np.random.default_rng(2)
+    nx = 2 * LANES + 77
+    shape = (4 + 4, 2 + 4, nx + 4)
+    t, start, u, v, w, s = (rng.normal(0, 1, shape).astype(np.float32) for _ in range(6))
+    k, air = rng.uniform(0, 1, shape).astype(np.float32), (rng.random(shape) > 0.3).astype(np.uint8)
+    whole = t.copy()
+    change = relax_columns(whole, start, u, v, w, k, air, s, SPACING, 30.0, 1)
+    held = (np.arange(2)[:, None] + np.arange(nx)[None, :] + 1) % 2 == 1
+    assert (whole[INNER][:, held] == t[INNER][:, held]).all()
+    assert change == pytest.approx(np.abs(whole - t).max(), rel=1e-5)  # of float32 values near 1: T + d loses up to 1e-7 of d
+    cuts = (0, 1, 300, LANES + 5, nx)
+    for a, b in pairwise(cuts):
+        parts = [np.ascontiguousarray(x[:, :, a : b + 2 * HALO]) for x in (t, start, u, v, w, k, air, s)]
+        relax_columns(*parts, SPACING, 30.0, 1, (0, a))
+        assert parts[0][INNER].tobytes() == whole[INNER][:, :, a:b].tobytes()

@@ -4,7 +4,7 @@ import numba
 import numpy as np
 import pytest
 
-from felsina.kernels.air.transport import HALO, SSP_RK3, fill_boundary, stable_step, transport_stage
+from felsina.kernels.air.transport import HALO, SSP_RK3, air_neighbours, fill_boundary, stable_step, transport_stage
 from felsina.kernels.air.wind import air_cells, fit_wind
 
 SPACING = (2.0, 4.0, 5.0)
@@ -26,7 +26,8 @@ def case(shape=(6, 9, 37), dtype=np.float64, seed=0, solid=0.2):
 def stage(c, dt, keep=0.0, start=None, box=None, out=None, **options):
     out = c["t"].copy() if out is None else out
     start = c["t"] if start is None else start
-    transport_stage(c["t"], start, c["u"], c["v"], c["w"], c["k"], c["air"], c["s"], out, SPACING, dt, keep, box=box, **options)
+    bits = air_neighbours(c["air"])
+    transport_stage(c["t"], start, c["u"], c["v"], c["w"], c["k"], bits, c["s"], out, SPACING, dt, keep, box=box, **options)
     return out
 
 
@@ -72,11 +73,13 @@ def test_equals_the_plain_formula(scheme):
 @pytest.mark.parametrize("scheme", ["koren", "upwind"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_any_box_gives_the_same_bits(scheme, dtype):
-    c = case(dtype=dtype)
+    # More rows than a block of the driver has, so that cuts fall inside blocks and blocks meet inside the whole.
+    shape = (6, 41, 37)
+    c = case(shape, dtype)
     whole, rng = stage(c, 0.3, 0.25, scheme=scheme), np.random.default_rng(1)
     assert whole.dtype == dtype
     for _ in range(8):
-        box = [int(x) for n in (6, 9, 37) for x in sorted(rng.integers(0, n + 1, 2))]
+        box = [int(x) for n in shape for x in sorted(rng.integers(0, n + 1, 2))]
         part = stage(c, 0.3, 0.25, box=tuple(box), scheme=scheme)
         cut = tuple(slice(box[2 * a] + HALO, box[2 * a + 1] + HALO) for a in range(3))
         assert part[cut].tobytes() == whole[cut].tobytes()
@@ -208,6 +211,21 @@ def test_a_result_that_would_be_written_to_a_copy_is_an_error():
     c = case()
     with pytest.raises(ValueError, match="C-contiguous"):
         stage(c, 0.1, out=np.asfortranarray(c["t"]))
+
+
+@pytest.mark.parametrize("scheme", ["koren", "upwind"])
+def test_what_a_wall_holds_is_never_seen(scheme):
+    c = case(dtype=np.float32)
+    first = stage(c, 0.3, scheme=scheme)
+    c["t"][c["air"] == 0] = 1e9
+    air = c["air"][IN] == 1
+    np.testing.assert_array_equal(stage(c, 0.3, scheme=scheme)[IN][air], first[IN][air])
+
+
+def test_a_bare_mask_in_place_of_neighbours_is_an_error():
+    c = case()
+    with pytest.raises(ValueError, match="air_neighbours"):
+        transport_stage(c["t"], c["t"], c["u"], c["v"], c["w"], c["k"], c["air"], c["s"], c["t"].copy(), SPACING, 0.1)
 
 
 def test_empty_and_single_cells_work():
