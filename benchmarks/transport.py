@@ -45,12 +45,12 @@ def main() -> None:
     for _ in range(5):
         triads.append(triad_bandwidth())
         for name, run in runs.items():
-            rates[name].append(n / best_time(run, 3))
+            rates[name].append(n / best_time(run, 3))  # of all threads together, as the triad
             shares[name].append(29 * rates[name][-1] / triads[-1])
     print(f"{numba.get_num_threads()} threads, CPU time; triad {statistics.median(triads) / 1e9:.1f} GB/s; medians of 5")
     for name in runs:
         rate, share = statistics.median(rates[name]), statistics.median(shares[name])
-        print(f"{name}: {rate / 1e6:.0f} Mcell per core-second, 29 B/cell = {share:.2f} of the triad")
+        print(f"{name}: {rate / numba.get_num_threads() / 1e6:.0f} Mcell per core-second, 29 B/cell = {share:.2f} of the triad")
 
 
 if __name__ == "__main__":
