@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from felsina.engine.city import SECTIONS, InputPolicy
 from felsina.engine.errors import UsageError
-from felsina.engine.fields import FIELDS, PRODUCTS
+from felsina.engine.fields import FIELDS, PRODUCTS, Field
 from felsina.engine.options import declared, unknown_key
 
 _TOPICS = ("options", "fields", "jobs")
@@ -46,24 +46,7 @@ def describe(topic: str | None = None) -> dict[str, list[dict[str, object]]]:
     from felsina.jobs.cli import JOBS
 
     sections = {f"[{name}]": declared(kind) for name, kind in SECTIONS.items()} | {"[[input]]": declared(InputPolicy)}
-    products = {
-        product.file: [
-            {"name": f.name, "dims": ", ".join(f.dims), "units": f.units, "dtype": f.dtype, "standard_name": f.standard_name}
-            | {
-                "group": f.group,
-                "cell_methods": f.cell_methods,
-                "low": f.low,
-                "high": f.high,
-                "quantum": f.quantum,
-                "required": f.required,
-                "long_name": f.long_name,
-                "flags": {str(k): v for k, v in f.flags.items()},
-            }
-            for f in FIELDS
-            if f.product == name
-        ]
-        for name, product in PRODUCTS.items()
-    }
+    products = {p.file: [_field_row(f) for f in FIELDS if f.product == name] for name, p in PRODUCTS.items()}
     jobs: dict[str, list[dict[str, object]]] = {"jobs": [{"name": n, "help": verb.help} for n, verb in JOBS.items()]}
     everything: dict[str, list[dict[str, object]]] = {**sections, **products, **jobs}
     if topic is None:
@@ -82,6 +65,24 @@ def describe(topic: str | None = None) -> dict[str, list[dict[str, object]]]:
         names = {str(r["name"]) for rows in everything.values() for r in rows}
         raise UsageError(unknown_key("felsina describe", topic, names | set(_TOPICS) | set(by_name)))
     return found
+
+
+def _field_row(field: Field) -> dict[str, object]:
+    return {
+        "name": field.name,
+        "group": field.group,
+        "dims": ", ".join(field.dims),
+        "units": field.units,
+        "dtype": field.dtype,
+        "standard_name": field.standard_name,
+        "cell_methods": field.cell_methods,
+        "quantum": field.quantum,
+        "low": field.low,
+        "high": field.high,
+        "required": field.required,
+        "long_name": field.long_name,
+        "flags": {str(k): v for k, v in field.flags.items()},
+    }
 
 
 def as_text(found: dict[str, list[dict[str, object]]]) -> str:
