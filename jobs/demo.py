@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from pathlib import Path
 
 from felsina.engine.city import City, read_city
-from felsina.engine.errors import FelsinaError
+from felsina.engine.errors import FelsinaError, UsageError
 from felsina.engine.log import LOGGER
 from felsina.engine.parallel.world import World
 from felsina.engine.record import Record
@@ -56,12 +57,24 @@ def main(options: argparse.Namespace) -> int:
 
 
 def make_district(out: Path, size_m: float, seed: int, force: bool) -> Path:
-    """Write the district's inputs under the run directory and return its city file; inputs that are there already are kept."""
+    """Write the district's inputs under the run directory and return its city file; inputs that are there already are kept.
+
+    Raises
+    ------
+    UsageError
+        When those that are there are of another district, and `force` was not said.
+    """
     from felsina.engine.io.district_files import write_district
 
     folder = out / "input"
     city = folder / "city.toml"
     if city.exists() and not force:
+        held = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
+        if (held["size_m"], held["seed"]) != (size_m, seed):
+            raise UsageError(
+                f"'{folder}' holds a district of {held['size_m']:g} m with seed {held['seed']}, not of {size_m:g} m with seed "
+                f"{seed}. Use --force to make all anew, or another --out."
+            )
         return city
     start = time.perf_counter()
     path = write_district(folder, size_m, seed)
