@@ -67,6 +67,16 @@ def test_the_record_says_how_far_the_weather_station_is(delft):
     assert "km from the scene" in note and "the sun is that of the station" in note
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("ranks", "tile_m", "threads"), [(1, 500, 2), (3, 97, 1), (4, 173, 1)])
+def test_bytes_do_not_depend_on_ranks_tiles_and_threads(ranks, tile_m, threads, delft, felsina, published, tmp_path):
+    chosen = ("--threads", threads, "--set", f"execution.tile_m={tile_m}")
+    run = felsina(ranks, {"NUMBA_NUM_THREADS": str(threads)})
+    done = run("run", EXAMPLE, "--out", tmp_path / "run", *SHORT, *chosen, timeout=900)
+    assert done.returncode == 0, done.stderr
+    assert published(tmp_path / "run") == published(delft)
+
+
 # -- the same block elsewhere -----------------------------------------------------------------------------------------------
 
 
