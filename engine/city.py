@@ -47,6 +47,7 @@ class FootprintOptions(Options):
 
     file: str | None = option(None, "Building footprints; derived from the points when absent.")
     id: str | None = option(None, "Column of the building identifier; the feature number when absent.")
+    layer: str | None = option(None, "Layer of a file that has several with polygons.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,15 +61,13 @@ BUILDING_REASONS = {
     1: "no_points",
     2: "too_few_points",
     3: "height_from_attributes",
-    4: "no_ground",
-    5: "not_a_polygon",
-    6: "empty_geometry",
-    7: "too_small",
-    8: "not_repairable",
-    9: "duplicate_id",
-    10: "roof_below_ground",
-    11: "invalid_solid",
-    12: "outside_points",
+    4: "not_a_polygon",
+    5: "empty_geometry",
+    6: "too_small",
+    7: "not_repairable",
+    8: "duplicate_id",
+    9: "roof_below_ground",
+    10: "invalid_solid",
 }
 ENERGY_STATUS = {0: "success", 1: "failed"}
 ENERGY_REASONS = {0: "none", 1: "no_geometry", 2: "no_volume", 3: "not_finite", 4: "unheated_use"}

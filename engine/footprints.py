@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from felsina.engine.city import FootprintOptions
 from felsina.engine.grid import Grid
 from felsina.engine.io.vector import ATTRIBUTES, Footprints, clean_polygons, overlap_areas, read_footprints, unflatten
 from felsina.kernels.geometry.outlines import derive_outlines
@@ -17,19 +18,19 @@ COLUMNS = (*ATTRIBUTES, "residents")
 
 
 def city_footprints(
-    file: Path | None, id_column: str | None, grid: Grid, building_returns: Callable[[], NDArray[np.int32]]
+    file: Path | None, options: FootprintOptions, grid: Grid, building_returns: Callable[[], NDArray[np.int32]]
 ) -> tuple[Footprints, bool]:
     """Return the footprints, and whether they were derived. For one rank; broadcast the answer.
 
     Parameters
     ----------
     file : vector file, or None
-    id_column : its column of identifiers
+    options : section [footprints]: its column of identifiers and its layer
     grid : of the terrain
     building_returns : gives the (ny, nx) number of building returns in each cell, where outlines must be derived
     """
     if file is not None:
-        return read_footprints(file, grid.crs, id_column, COLUMNS), False
+        return read_footprints(file, grid.crs, options.id, COLUMNS, options.layer), False
     return derived_footprints(building_returns(), grid), True
 
 

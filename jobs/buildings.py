@@ -43,7 +43,7 @@ def run(context: JobContext) -> dict[str, Any]:
     def returns() -> NDArray[np.int32]:
         return read_field(terrain, "building_point_count")
 
-    footprints, derived = world.on_root(lambda: city_footprints(file, city.footprints.id, grid, returns))
+    footprints, derived = world.on_root(lambda: city_footprints(file, city.footprints, grid, returns))
     shapes = footprints.polygons()
     ground = _ground(context, terrain, grid)
     with context.timer("points"):
@@ -97,9 +97,7 @@ def _points(
     """Return the points in the footprints that this rank owns, and the building of each."""
     city, world = context.city, context.world
     headers: list[PointFile] = world.on_root(lambda: scan_headers(point_files(city), grid.crs))
-    trusts = city.points.use_classes and bool(
-        world.on_root(lambda: _has_building_class(context.run.needed("terrain"), city.points.use_classes))
-    )
+    trusts = world.on_root(lambda: product_attrs(context.run.needed("terrain"))["point_classes"] == "input")
     owners = _owners(context, grid, footprints)
     taken = FootprintPoints(world, grid, shapes, owners, ground, trusts_classes=trusts)
     progress = context.progress("points", sum(h.count for h in headers), "points")
@@ -111,12 +109,6 @@ def _points(
     ingest(world, headers, grid, take)
     progress.close()
     return taken.collected()
-
-
-def _has_building_class(terrain: Path, use_classes: bool) -> bool:
-    """Tell whether the points carry building classes that terrain.nc was made from."""
-    configuration = product_attrs(terrain)["configuration"]
-    return use_classes and configuration["points"]["use_classes"] and bool(read_field(terrain, "building_point_count").any())
 
 
 def _owners(context: JobContext, grid: Grid, footprints: Footprints) -> NDArray[np.int32]:

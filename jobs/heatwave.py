@@ -20,7 +20,7 @@ from felsina.engine.io.results import ProductWriter, product_grid, read_field
 from felsina.engine.io.weather import Weather, read_epw
 from felsina.engine.parallel.partition import Partition
 from felsina.engine.processes.forcing import forcings, soil_temperature
-from felsina.engine.processes.heatwave import Air, StreetHeat, waste_heat_sources
+from felsina.engine.processes.heatwave import AIR_TOLERANCE, Air, StreetHeat, waste_heat_sources
 from felsina.engine.processes.scene import build_scene, covered_columns
 from felsina.jobs.common import digests, product_identity, tile_cells, weather_file
 from felsina.jobs.energy import heat_to_street
@@ -51,6 +51,12 @@ def run(context: JobContext) -> dict[str, Any]:
 
     with context.timer("scene"):
         scene = build_scene(world, terrain, surfaces, air_grid, options.air_level_m, options.air_levels, read)
+    high = int(np.count_nonzero(scene.building_height > (options.air_levels - 0.5) * options.air_level_m))
+    if high:
+        context.note(
+            f"{high:,} columns of buildings reach above the {options.air_levels} levels of air of {options.air_level_m:g} m "
+            "and were cut one level below the top. Raise heatwave.air_levels."
+        )
     spin_up = min(options.spin_up_days, (start - weather.clock.first_day).days)
     period = weather.select(start - datetime.timedelta(days=spin_up), spin_up + options.days)
     clock = weather.select(start, options.days).clock
@@ -93,6 +99,8 @@ def run(context: JobContext) -> dict[str, Any]:
             writer.write(name, values, (tile.j0, tile.i0))
     with context.timer("publish"):
         writer.publish()
+    if streets.residual > AIR_TOLERANCE:
+        context.note(f"The air stood still to {streets.residual:.3g} K only, after {streets.sweeps:,} sweeps in an hour.")
     air = {"air_sweeps": streets.sweeps, "air_residual_k": round(streets.residual, 6)}
     return {"hours": options.days * 24, **air, **statistics.figures(context)}
 

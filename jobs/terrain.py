@@ -25,6 +25,7 @@ from felsina.engine.processes.ground import filter_ground
 from felsina.engine.processes.identity import PointDigest, features_digest, footprints_digest
 from felsina.engine.processes.ingest import Ingested, concatenated, ingest, route
 from felsina.engine.processes.terrain import (
+    BUILDING,
     GROUND,
     VEGETATION,
     PointRasters,
@@ -57,11 +58,11 @@ def run(context: JobContext) -> dict[str, Any]:
     rasters = PointRasters.empty(world, grid.shape)
     digest = PointDigest()
     progress = context.progress("points", sum(h.count for h in headers), "points")
-    trusts_classes = city.points.use_classes
+    uses_classes = city.points.use_classes
 
     def take(points: Points) -> None:
         rasters.add_heights(points.x, points.y, points.z, cell_mm)
-        if trusts_classes:
+        if uses_classes:
             rasters.add_classes(points.x, points.y, points.z, points.classification, cell_mm)
         digest.add(points)
         progress.advance(len(points) * world.size)
@@ -72,10 +73,14 @@ def run(context: JobContext) -> dict[str, Any]:
     progress.close()
     for remark in (*read.notes, *_remarks(read)):
         context.note(remark)
-    if not trusts_classes or not read.classes[GROUND]:
+    trusts_classes = uses_classes and bool(read.classes[GROUND] and read.classes[BUILDING])
+    if not trusts_classes:
         with context.timer("ground filter"):
             _classify(context, headers, grid, partition, rasters, windows)
-        context.note("Ground, buildings and vegetation were classified here; classes of the files were not used.")
+        context.note(
+            "Ground, buildings and vegetation were classified here: the files have no class of ground or none of buildings, or "
+            "points.use_classes is false."
+        )
     with context.timer("ground"):
         ground = ground_elevation(world, rasters)
     with context.timer("footprints"):
@@ -83,8 +88,8 @@ def run(context: JobContext) -> dict[str, Any]:
     with context.timer("surface"):
         is_roof = roof_cells(world, rasters, ground, index, n_building)
         surface = surface_elevation(world, rasters, ground, is_roof)
-        has_vegetation = trusts_classes and any(read.classes[c] for c in VEGETATION)
-        canopy = canopy_height(rasters, ground, is_roof, has_vegetation or not trusts_classes or not read.classes[GROUND])
+        has_vegetation = not trusts_classes or any(read.classes[c] for c in VEGETATION)
+        canopy = canopy_height(rasters, ground, is_roof, has_vegetation)
     with context.timer("land cover"):
         cover, layers = _land_cover(context, grid, index, canopy)
     files = {"points": digest.over(world), **identity, **layers}
@@ -95,6 +100,7 @@ def run(context: JobContext) -> dict[str, Any]:
         dims={"y": grid.ny, "x": grid.nx},
         crs=grid.crs,
         coordinates={"x": grid.x, "y": grid.y},
+        attrs={"point_classes": "input" if trusts_classes else "felsina"},
         writer=city.execution.writer,
         precision={k: v for k, v in city.output.precision.items() if k in fields_of("terrain")},
         **product_identity(context, SPEC, files),
@@ -172,7 +178,7 @@ def _building_index(context: JobContext, grid: Grid, rasters: PointRasters) -> t
     """Return the row of the building table in each cell, -1 outside, the number of rows, and the digest of a footprint file."""
     world, city = context.world, context.city
     file = next(iter(footprint_files(city)), None)
-    footprints, derived = world.on_root(lambda: city_footprints(file, city.footprints.id, grid, lambda: rasters.building_count))
+    footprints, derived = world.on_root(lambda: city_footprints(file, city.footprints, grid, lambda: rasters.building_count))
     for remark in footprints.notes:
         context.note(remark)
     index: NDArray[np.int32] = world.shared(grid.shape, np.int32, -1)
