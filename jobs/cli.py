@@ -55,6 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _dispatch(arguments)
     except FelsinaError as error:
         return _fail(error, verbose)
+    except RuntimeError as error:
+        # A kernel that may not be compiled here knows its exit code too; anything else is a defect and shows its traceback.
+        if not hasattr(error, "exit_code"):
+            raise
+        return _fail(error, verbose)
     except KeyboardInterrupt:
         print("felsina: interrupted.", file=sys.stderr)
         return 130
@@ -115,7 +120,7 @@ def _dispatch(arguments: list[str]) -> int:
     return int(module.main(options))
 
 
-def _fail(error: FelsinaError, verbose: bool) -> int:
+def _fail(error: Exception, verbose: bool) -> int:
     if verbose:
         import traceback
 
@@ -123,10 +128,11 @@ def _fail(error: FelsinaError, verbose: bool) -> int:
     world = getattr(error, "world", None)
     if not getattr(error, "collective", False) or _environment_rank() == 0:
         print(f"felsina: {error}", file=sys.stderr)
+    code = int(getattr(error, "exit_code", 1))
     if world is not None and world.size > 1 and not getattr(error, "collective", False):
         # Only this rank knows; the others wait in a collective call that it will never make.
-        world.abort(error.exit_code)
-    return error.exit_code
+        world.abort(code)
+    return code
 
 
 def _environment_rank() -> int:
