@@ -15,6 +15,7 @@ from felsina.engine.fields import BUILDING_REASONS, BUILDING_STATUS, fields_of
 from felsina.engine.footprints import city_footprints
 from felsina.engine.grid import BLOCK, Grid
 from felsina.engine.io.cityjson import Feature, prism_solids, write_cityjsonseq
+from felsina.engine.io.crs import has_code
 from felsina.engine.io.las import PointFile, Points, scan_headers
 from felsina.engine.io.results import ProductWriter, product_attrs, product_grid, read_field
 from felsina.engine.io.vector import Footprints, Polygons
@@ -252,6 +253,8 @@ def _write_cityjson(context: JobContext, grid: Grid, footprints: Footprints, sha
             ground = int(made.heights.ground[row])
             yield Feature(name, attributes, [] if footprints.rejected[row] else _outline(footprints, row, ground), solids)
 
+    if not has_code(grid.crs):
+        context.note("The CRS has no authority code, so buildings.city.jsonl names none; buildings.nc holds it in full.")
     metadata = {"crs": grid.crs, "translate": (west, south, 0), "title": context.city.city.name}
     write_cityjsonseq(context.run.path / "buildings.city.jsonl", metadata, features())
 

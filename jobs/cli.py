@@ -84,6 +84,7 @@ def run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="make products anew that are there already")
     parser.add_argument("--device", choices=("cpu", "gpu"), help="where kernels run (default: execution.device)")
     parser.add_argument("--threads", type=int, metavar="N", help="threads per rank (default: execution.threads)")
+    parser.add_argument("--max-failed", type=float, metavar="SHARE", help="building rows that may fail (default: 0.05)")
     parser.add_argument("--seed", type=int, metavar="S", help="key of the draws (default: energy.seed)")
     parser.add_argument(
         "--set", action="append", default=[], metavar="section.option=value", help="override an option of the city file"

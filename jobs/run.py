@@ -166,6 +166,8 @@ def overrides_of(options: argparse.Namespace) -> list[str]:
         overrides.append(f"execution.device={options.device}")
     if options.threads is not None:
         overrides.append(f"execution.threads={options.threads}")
+    if options.max_failed is not None:
+        overrides.append(f"execution.max_failed={options.max_failed}")
     if options.seed is not None:
         overrides.append(f"energy.seed={options.seed}")
     return overrides

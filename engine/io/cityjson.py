@@ -76,7 +76,8 @@ def write_cityjsonseq(path: str | Path, metadata: Mapping[str, Any], features: I
         File to make, by custom `*.city.jsonl`; replaced at once when the new one is complete.
     metadata : mapping
         `crs` (authority and code, "EPSG:28992" or compound "EPSG:7415"), `translate` (three whole metres, so that no vertex
-        number is large), and optionally `title` and `identifier`.
+        number is large), and optionally `title` and `identifier`. CityJSON names a CRS by its code: one without a code is
+        left out.
     features : iterable of Feature
         Buildings with unique identifiers.
     """
@@ -123,9 +124,7 @@ def _header(metadata: Mapping[str, Any], translate: list[int]) -> dict[str, Any]
     import pyproj  # only the rank that writes needs it
 
     authority = pyproj.CRS.from_user_input(metadata["crs"]).to_authority()
-    if authority is None:
-        raise InputError(f"CRS {metadata['crs']!r} has no authority code; CityJSON needs one, such as EPSG:28992.")
-    about = {"referenceSystem": f"https://www.opengis.net/def/crs/{authority[0]}/0/{authority[1]}"}
+    about = {"referenceSystem": f"https://www.opengis.net/def/crs/{authority[0]}/0/{authority[1]}"} if authority else {}
     about |= {key: str(metadata[key]) for key in ("identifier", "title") if key in metadata}
     return {
         "type": "CityJSON",

@@ -292,3 +292,8 @@ def _exact_unit(factor: float) -> Fraction:
 
 def _unit_name(unit: Fraction) -> str:
     return {FOOT: "feet", US_SURVEY_FOOT: "US survey feet"}.get(unit, f"units of {float(unit)} m")
+
+
+def has_code(crs: str) -> bool:
+    """Tell whether an authority has a code for a CRS."""
+    return parse_crs(crs, "The CRS").to_authority() is not None

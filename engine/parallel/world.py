@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
@@ -25,6 +26,8 @@ Window = tuple[slice, ...]
 # What each launcher tells its processes about the size of the job.
 _SIZE_VARIABLES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS", "PMIX_SIZE")
 _MESSAGE_LIMIT = 2**31 - 1  # elements in one MPI message that every MPI library takes
+
+_LAST_WORDS_S = 0.3  # s that a launcher has to pass on the reason of an end
 
 
 class World:
@@ -290,6 +293,8 @@ class World:
         sys.stderr.flush()
         if self._comm is None:
             raise SystemExit(code)
+        # The launcher may end without reading what was written last: the reason would be lost.
+        time.sleep(_LAST_WORDS_S)
         self._comm.Abort(code)
 
     def _abort_on(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

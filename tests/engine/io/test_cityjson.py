@@ -92,3 +92,11 @@ def test_cjio_reads_what_was_written(tmp_path):
     for line in lines[1:]:
         model.add_cityjsonfeature(json.loads(line))
     assert len(model.j["CityObjects"]) == 4 and model.get_epsg() == 7415
+
+
+def test_a_crs_without_a_code_is_left_out(tmp_path):
+    path = tmp_path / "a.city.jsonl"
+    local = "+proj=tmerc +lon_0=11.3 +ellps=GRS80 +units=m +type=crs"
+    write_cityjsonseq(path, {"crs": local, "translate": (0, 0, 0), "title": "Quarter"}, [])
+    header = json.loads(path.read_text(encoding="utf-8").splitlines()[0])
+    assert header["metadata"] == {"title": "Quarter"}
