@@ -20,7 +20,15 @@ from felsina.engine.io.las import PointFile, Points, scan_headers
 from felsina.engine.io.results import ProductWriter, product_attrs, product_grid, read_field
 from felsina.engine.io.vector import Footprints, Polygons
 from felsina.engine.parallel.partition import Partition
-from felsina.engine.processes.buildings import Heights, Model, footprint_areas, ground_heights, measure, model
+from felsina.engine.processes.buildings import (
+    Heights,
+    Model,
+    footprint_areas,
+    ground_heights,
+    ground_of_returns,
+    measure,
+    model,
+)
 from felsina.engine.processes.footprint_points import FootprintPoints
 from felsina.engine.processes.identity import footprints_digest
 from felsina.engine.processes.ingest import ingest
@@ -48,9 +56,9 @@ def run(context: JobContext) -> dict[str, Any]:
     shapes = footprints.polygons()
     ground = _ground(context, terrain, grid)
     with context.timer("points"):
-        points, building = _points(context, grid, footprints, shapes, ground)
+        taken = _points(context, grid, footprints, shapes, ground)
     with context.timer("heights"):
-        heights = _measure(context, grid, footprints, shapes, ground, points, building)
+        heights = _measure(context, grid, footprints, shapes, ground, taken)
     # Solids, surfaces and party walls follow from a small table: the root makes them, for all at once.
     with context.timer("model"):
         made: Model | None = model(shapes, heights, city.buildings.party_wall_distance_m) if world.is_root else None
@@ -94,8 +102,8 @@ def _ground(context: JobContext, terrain: Path, grid: Grid) -> NDArray[np.float3
 
 def _points(
     context: JobContext, grid: Grid, footprints: Footprints, shapes: Polygons, ground: NDArray[np.float32]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the points in the footprints that this rank owns, and the building of each."""
+) -> FootprintPoints:
+    """Return the points in and around the footprints that this rank owns."""
     city, world = context.city, context.world
     headers: list[PointFile] = world.on_root(lambda: scan_headers(point_files(city), grid.crs))
     trusts = world.on_root(lambda: product_attrs(context.run.needed("terrain"))["point_classes"] == "input")
@@ -109,7 +117,7 @@ def _points(
 
     ingest(world, headers, grid, take)
     progress.close()
-    return taken.collected()
+    return taken
 
 
 def _owners(context: JobContext, grid: Grid, footprints: Footprints) -> NDArray[np.int32]:
@@ -139,13 +147,13 @@ def _measure(
     footprints: Footprints,
     shapes: Polygons,
     ground: NDArray[np.float32],
-    points: NDArray[np.int64],
-    building: NDArray[np.int64],
+    taken: FootprintPoints,
 ) -> Heights:
     """Measure the buildings that this rank owns and return the table of all."""
     world = context.world
     west, north, cell = (round(v * 1000) for v in (grid.west, grid.north, grid.resolution))
-    base = ground_heights(shapes, ground, west, north, cell)
+    base = ground_of_returns(*taken.ground(), ground_heights(shapes, ground, west, north, cell))
+    points, building = taken.collected()
     mine = measure(
         points, building, shapes, base, footprints.rejected, footprints.attributes, context.city.buildings.min_points
     )

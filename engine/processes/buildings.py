@@ -24,6 +24,8 @@ from felsina.kernels.pointcloud.raster import sample_nearest
 REASON = {name: code for code, name in BUILDING_REASONS.items()}
 STATUS = {name: code for code, name in BUILDING_STATUS.items()}
 
+GROUND_REACH_MM = 4000  # around a footprint; a street's width
+GROUND_MIN_POINTS = 10  # fewer ground returns than these do not tell a percentile
 GROUND_STEP_MM = 1000  # between samples of the ground along a footprint: about two cells of terrain
 GROUND_PERCENTILE = 0.05  # the lowest ground that meets the walls, less outliers
 LEAST_HEIGHT_MM = 500  # a roof lower than this above its ground is a terrace or a mistake
@@ -76,6 +78,25 @@ def ground_heights(shapes: Shapes, ground: NDArray[np.float32], west_mm: int, no
     z = sample_nearest(ground, samples[:, 0] - west_mm, north_mm - samples[:, 1], cell_mm)
     offsets = np.searchsorted(owner, np.arange(len(shapes.row_offsets)))
     return pick_percentiles(z, offsets.astype(np.int64), GROUND_PERCENTILE)
+
+
+def ground_of_returns(z: NDArray[np.int64], building: NDArray[np.int64], otherwise: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the ground of each building [mm]: a low percentile of the ground returns around it.
+
+    Returns and not cells: turning the city turns no return into another.
+
+    Parameters
+    ----------
+    z, building : (n_return,) int64
+        Heights of ground returns [mm] and the building that each lies near, in any order.
+    otherwise : (n_building,) int64
+        Ground where there are fewer than `GROUND_MIN_POINTS` returns, from the terrain.
+    """
+    n = len(otherwise)
+    order = np.argsort(building, kind="stable")
+    offsets = np.searchsorted(building[order], np.arange(n + 1)).astype(np.int64)
+    found = pick_percentiles(np.ascontiguousarray(z[order]), offsets, GROUND_PERCENTILE)
+    return np.where(np.diff(offsets) >= GROUND_MIN_POINTS, found, otherwise)
 
 
 def measure(

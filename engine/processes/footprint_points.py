@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from felsina.engine.grid import Grid
 from felsina.engine.io.las import Points
 from felsina.engine.parallel.world import World
-from felsina.engine.processes.buildings import Shapes
+from felsina.engine.processes.buildings import GROUND_REACH_MM, Shapes
 from felsina.engine.processes.terrain import BUILDING, GROUND, ROOF_MIN_HEIGHT, WATER
-from felsina.kernels.geometry.membership import locate_points_in_all
+from felsina.kernels.geometry.membership import locate_points_in_all, locate_points_nearby
 from felsina.kernels.pointcloud.raster import sample_nearest
 
 
@@ -43,6 +43,7 @@ class FootprintPoints:
         self._trusts = trusts_classes
         self._west, self._north, self._cell = (round(v * 1000) for v in (grid.west, grid.north, grid.resolution))
         self._taken: list[NDArray[np.int64]] = []
+        self._ground_taken: list[NDArray[np.int64]] = []
 
     def add(self, points: Points) -> None:
         """Take a round of points; collective, also for a rank without any."""
@@ -54,15 +55,38 @@ class FootprintPoints:
         times = np.diff(offsets)
         z = points.z[chosen].astype(np.int64)
         rows = np.stack([np.repeat(v, times) for v in (x, y, z)] + [building.astype(np.int64)], axis=1)
-        owner = self._owners[building]
-        order = np.argsort(owner, kind="stable")
-        cuts = np.cumsum(np.bincount(owner, minlength=self._world.size))[:-1]
-        self._taken += self._world.exchange(np.split(rows[order], cuts))
+        self._taken += self._sent(rows, building)
+        if self._trusts:
+            self._add_ground(points)
 
     def collected(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the points of this rank's buildings, (n, 3) x, y, z [mm] in the CRS, and the building of each, (n,)."""
         rows = np.concatenate(self._taken) if self._taken else np.zeros((0, 4), np.int64)
         return np.ascontiguousarray(rows[:, :3]), np.ascontiguousarray(rows[:, 3])
+
+    def ground(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return heights [mm] of ground returns within `GROUND_REACH_MM` of this rank's buildings, and the building of each."""
+        rows = np.concatenate(self._ground_taken) if self._ground_taken else np.zeros((0, 2), np.int64)
+        return np.ascontiguousarray(rows[:, 0]), np.ascontiguousarray(rows[:, 1])
+
+    def _add_ground(self, points: Points) -> None:
+        chosen = points.classification == GROUND
+        x = points.x[chosen].astype(np.int64) + self._west
+        y = self._north - points.y[chosen].astype(np.int64)
+        s = self._shapes
+        offsets, members = locate_points_nearby(
+            np.stack((x, y), axis=1), GROUND_REACH_MM, s.xy, s.ring_offsets, s.shape_offsets
+        )
+        building = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+        z = points.z[chosen].astype(np.int64)[members]
+        self._ground_taken += self._sent(np.stack((z, building), axis=1), building)
+
+    def _sent(self, rows: NDArray[np.int64], building: NDArray[np.integer]) -> list[NDArray[np.int64]]:
+        """Send each row to the owner of its building and return what comes here; collective."""
+        owner = self._owners[building]
+        order = np.argsort(owner, kind="stable")
+        cuts = np.cumsum(np.bincount(owner, minlength=self._world.size))[:-1]
+        return self._world.exchange(np.split(rows[order], cuts))
 
     def _candidates(self, points: Points) -> NDArray[np.bool_]:
         if self._trusts:

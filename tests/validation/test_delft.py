@@ -24,7 +24,7 @@ COLUMNS = (
     "building_height",
     "building_ground_elevation",
 )
-WITHIN = 0.005  # of volume and area: what the issue promises; cells of ground are cut differently after a rotation
+WITHIN = 0.005  # of volume and area, for every building
 
 
 @pytest.fixture(scope="module")
@@ -150,12 +150,10 @@ def test_volumes_and_areas_do_not_depend_on_place_or_direction(change, delft, mo
     worst = int(np.argmax(ratio["building_volume"]))
     told = f"worst: {here['building_id'][worst]}, {here['building_volume'][worst]:.2f} m3"
     assert ratio["building_footprint_area"].max() < WITHIN
-    # Turned cells of terrain meet other cells of the ground beside a wall: up to 8 cm there, and 5 cm are 2 % of a shed.
-    is_turned = change is rotated
-    assert ratio["building_volume"][worst] < (0.025 if is_turned else WITHIN), told
-    assert np.mean(ratio["building_volume"] < WITHIN) >= (0.9 if is_turned else 1.0)
+    assert ratio["building_volume"].max() < WITHIN, told
+    # Heights come from returns, not from cells: a turn rounds coordinates to other millimetres and changes nothing else.
     ground = np.abs(there["building_ground_elevation"] - here["building_ground_elevation"])
-    assert ground.max() < (0.1 if is_turned else 0.02)
+    assert ground.max() < 0.02
     for name in ratio:
         assert abs(there[name].sum() / here[name].sum() - 1.0) < 0.001
 

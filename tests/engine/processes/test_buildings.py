@@ -208,3 +208,13 @@ def test_no_points_at_all_leave_rows_without_solids(n):
     heights = measure(*nothing, shapes, np.zeros(n, np.int64), np.zeros(n, bool), {}, 5)
     made = model(shapes, heights, 0.1)
     assert len(made.volume) == n and len(made.surface_area) == 0 and len(made.triangles) == 0
+
+
+def test_ground_of_returns_is_a_low_percentile_in_any_order_and_the_terrain_where_there_are_few():
+    z = np.concatenate([np.arange(1000, 1100), [5000, 5001]])
+    building = np.concatenate([np.zeros(100, np.int64), [1, 1]])
+    shuffled = np.random.default_rng(0).permutation(len(z))
+    for order in (np.arange(len(z)), shuffled):
+        ground = ground_of_returns(z[order], building[order], np.array([7, 8, 9]))
+        # Rank floor(0.05 x 99 + 1/2) = 5 of a hundred; two returns and none leave what the terrain says.
+        assert ground.tolist() == [1005, 8, 9]
