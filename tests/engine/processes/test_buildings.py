@@ -7,7 +7,15 @@ import pytest
 import shapely
 
 from felsina.engine.io.vector import flatten
-from felsina.engine.processes.buildings import REASON, STATUS, footprint_areas, ground_heights, measure, model
+from felsina.engine.processes.buildings import (
+    REASON,
+    STATUS,
+    footprint_areas,
+    ground_heights,
+    ground_of_returns,
+    measure,
+    model,
+)
 from felsina.kernels.geometry.heights import NO_HEIGHT
 
 WEST, NORTH = 1000.0, 2000.0  # m, corner of the terrain
