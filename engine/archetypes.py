@@ -8,19 +8,18 @@ apartment block of their period: an assumption, flagged too.
 
 from __future__ import annotations
 
-import csv
 import datetime
 import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from felsina.engine.clock import Clock
 from felsina.engine.errors import UsageError
+from felsina.engine.tables import read_table
 from felsina.kernels.counter import uniform
 from felsina.kernels.energy.zone import SCHEDULE
 
@@ -37,22 +36,16 @@ _PARAMETERS = (
 )  # fmt: skip
 
 
-def read_table(name: str) -> list[dict[str, str]]:
-    """Read a data table by name; lines that begin with # are remarks."""
-    text = resources.files("felsina.engine").joinpath("data", f"{name}.csv").read_text(encoding="utf-8")
-    return list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
-
-
 @functools.cache
 def factors() -> dict[str, float]:
     """Return the factors of `energy_factors.csv` by name, in the units of the table."""
-    return {row["name"]: float(row["value"]) for row in read_table("energy_factors")}
+    return {row["name"]: float(row["value"]) for row in read_table("energy_factors.csv")}
 
 
 @functools.cache
 def uses() -> tuple[str, ...]:
     """Return the uses that have schedules, in the order of their class index."""
-    return tuple(row["use"] for row in read_table("building_uses"))
+    return tuple(row["use"] for row in read_table("building_uses.csv"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +130,7 @@ def assign(
     year = np.broadcast_to(np.asarray(construction_year, np.float64), n)
     sizes = size_class(*(np.broadcast_to(np.asarray(v, np.float64), n) for v in (floor_area, floors, party_share)))
     draw = uniform(seed, _STREAM, identity(ids), 2) if n else np.empty((0, 2))
-    periods, table = read_table("construction_periods"), read_table("building_uses")
+    periods, table = read_table("construction_periods.csv"), read_table("building_uses.csv")
     drawn_year = ~(year > 0)
     first = np.array([float(p["first_year"]) for p in periods])
     given = np.searchsorted(first, np.where(drawn_year, 0, year), "right") - 1
@@ -145,7 +138,7 @@ def assign(
     known = {row["use"]: k for k, row in enumerate(table)}
     drawn_use = np.array([u not in known for u in use], bool)
     kind = np.where(drawn_use, _pick(draw[:, 1], table), [known.get(u or "", 0) for u in use]).astype(np.int64)
-    envelope = {(r["size_class"], r["period"], r["variant"]): r for r in read_table("archetypes_residential")}
+    envelope = {(r["size_class"], r["period"], r["variant"]): r for r in read_table("archetypes_residential.csv")}
     names, rows = [], []
     for s, p, k in zip(sizes, period, kind):
         key = (SIZE_CLASSES[s] if k == 0 else "AB", periods[p]["period"], variant)
@@ -188,14 +181,14 @@ def schedules(clock: Clock, heating_zone: str = "E") -> NDArray[np.float64]:
     (n_use, n_hour, 4) float
         Internal gain [W m-2], share of the ventilation [1], set-points of heating and cooling [degC], by `uses()`.
     """
-    seasons = {row["zone"]: row for row in read_table("heating_seasons")}
+    seasons = {row["zone"]: row for row in read_table("heating_seasons.csv")}
     if heating_zone not in seasons:
         raise UsageError(f"Heating zone '{heating_zone}' is not known; expected one of {', '.join(seasons)}.")
     week = np.zeros((len(uses()), 3, 24, len(SCHEDULE)))
     week[:, :, :, 2], week[:, :, :, 3] = -NEVER, NEVER
     day = {"weekday": 0, "saturday": 1, "sunday": 2}
     columns = ("gain", "ventilation_share", "heating_setpoint", "cooling_setpoint")
-    for row in read_table("schedules"):
+    for row in read_table("schedules.csv"):
         week[uses().index(row["use"]), day[row["day"]], int(row["hour"]) - 1] = [float(row[c]) for c in columns]
     kind = np.maximum(clock.weekday() - 4, 0)
     out = week[:, kind, clock.hour_of_day()]

@@ -5,14 +5,12 @@ A COPC file is a LAZ file whose order serves viewers; it is read in that order, 
 
 from __future__ import annotations
 
-import csv
 import functools
 import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from numpy.typing import NDArray
 from felsina.engine.errors import InputError, MachineError
 from felsina.engine.io.las_header import PointFile, exact_decimal, read_header, scan_headers, whole_millimetres
 from felsina.engine.io.las_records import LEGACY_FORMATS, record_groups
+from felsina.engine.tables import read_table
 
 __all__ = ["OPTIONAL_COLUMNS", "PointFile", "Points", "read_chunks", "read_header", "scan_headers", "write_classes"]
 
@@ -310,8 +309,7 @@ def _cleaned(
 def _class_table(legacy: bool) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Return the class of felsina for each of 256 classes, and which of them mark overlap."""
     classes, overlap = np.arange(256, dtype=np.uint8), np.zeros(256, np.bool_)
-    text = resources.files("felsina.engine").joinpath("data/las_classes.csv").read_text(encoding="utf-8")
-    for row in csv.DictReader(text.splitlines()):
+    for row in read_table("las_classes.csv"):
         if row["point_formats"] in ("all", "0-5" if legacy else "6-10"):
             classes[int(row["class"])] = int(row["felsina_class"])
             overlap[int(row["class"])] = row["use"] == _OVERLAP

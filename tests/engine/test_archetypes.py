@@ -14,12 +14,12 @@ TABLES = ["archetypes_residential", "building_uses", "construction_periods", "en
 
 @pytest.mark.parametrize("name", TABLES)
 def test_every_row_of_every_table_names_its_source(name):
-    rows = read_table(name)
+    rows = read_table(f"{name}.csv")
     assert rows and all(row["source"].strip() for row in rows)
 
 
 def test_archetypes_carry_the_credit_that_tabula_asks_for_and_are_complete():
-    rows = read_table("archetypes_residential")
+    rows = read_table("archetypes_residential.csv")
     assert all("IEE Projects TABULA + EPISCOPE (www.episcope.eu)" in row["source"] for row in rows)
     assert len({(r["size_class"], r["period"], r["variant"]) for r in rows}) == 4 * 8 * 3 == len(rows)
 
@@ -61,7 +61,7 @@ def test_draws_depend_on_the_building_alone():
 def test_draws_follow_the_shares_of_the_stock():
     n = 20000
     a = assign([str(i) for i in range(n)], 0, [None] * n, 3, 500)
-    for row in read_table("construction_periods"):
+    for row in read_table("construction_periods.csv"):
         p = float(row["share"])
         got = sum(row["period"] in name for name in a.name) / n
         assert abs(got - p) < 4 * (p * (1 - p) / n) ** 0.5  # four standard deviations of a share
@@ -93,7 +93,7 @@ def test_no_building_has_no_parameters():
 
 def test_shares_of_periods_and_uses_sum_to_one():
     for name in ("construction_periods", "building_uses"):
-        assert sum(float(r["share"]) for r in read_table(name)) == pytest.approx(1.0, abs=1e-12)
+        assert sum(float(r["share"]) for r in read_table(f"{name}.csv")) == pytest.approx(1.0, abs=1e-12)
 
 
 def test_heating_runs_fourteen_hours_a_day_in_zone_e_and_only_in_its_season():
@@ -115,7 +115,7 @@ def test_an_office_rests_on_sunday_and_the_rows_that_copy_residential_are_marked
     clock = Clock(first_day=datetime.date(2023, 7, 2), n_day=2, utc_offset=1.0)  # a Sunday and a Monday
     office = schedules(clock)[uses().index("office")]
     assert (office[:24, 1] == 0).all() and office[24:, 1].sum() == 10
-    rows = read_table("schedules")
+    rows = read_table("schedules.csv")
     copies = {r["use"] for r in rows if r["assumed"] == "1"}
     assert {"office", "shop", "school", "university"} <= copies
     assert {r["use"] for r in rows} | {"unheated"} == set(uses())
