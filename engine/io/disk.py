@@ -6,6 +6,7 @@ write is remembered, later ones are dropped, HDF5 closes in peace, and the error
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import hashlib
 import io
@@ -102,10 +103,28 @@ def refused(path: Path, error: OSError) -> MachineError:
     )
 
 
+# Files that HDF5 writes through Python. One that is still open when the interpreter is gone (an error ended the run before its
+# writer was closed) would be flushed by HDF5's own exit through an object that no longer exists: a crash, not the error.
+_open_files: dict[int, tuple[h5py.File, DiskFile]] = {}
+
+
+def create_hdf5(disk: DiskFile, **options: Any) -> h5py.File:
+    """Create an HDF5 file on a `DiskFile`; `close_hdf5` closes it, or the end of the process does."""
+    file = h5py.File(disk, "w", libver=LIBVER, track_order=True, **options)
+    _open_files[id(disk)] = (file, disk)
+    return file
+
+
+@atexit.register
+def _close_open_files() -> None:
+    for file, disk in list(_open_files.values()):
+        close_hdf5(file, disk)
+
+
 @contextlib.contextmanager
 def hdf5_file(disk: DiskFile, **options: Any) -> Iterator[h5py.File]:
-    """Open a new HDF5 file on a `DiskFile`; it is closed at the end even where the disk is full."""
-    file = h5py.File(disk, "w", libver=LIBVER, track_order=True, **options)
+    """Create an HDF5 file on a `DiskFile`; it is closed at the end even where the disk is full."""
+    file = create_hdf5(disk, **options)
     try:
         yield file
     finally:
@@ -114,6 +133,7 @@ def hdf5_file(disk: DiskFile, **options: Any) -> Iterator[h5py.File]:
 
 def close_hdf5(file: h5py.File, disk: DiskFile) -> None:
     """Close an HDF5 file; what HDF5 says after a refused write is noise, the disk knows the reason."""
+    _open_files.pop(id(disk), None)
     try:
         file.close()
     except (OSError, RuntimeError, ValueError, KeyError):

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from felsina.engine.errors import MachineError, ProductError
-from felsina.engine.io.disk import LIBVER, DiskFile, close_hdf5, refused, write_text
+from felsina.engine.io.disk import LIBVER, DiskFile, close_hdf5, create_hdf5, refused, write_text
 from felsina.engine.io.layout import GRID_CHUNK, ROW_CHUNK, Box
 from felsina.engine.parallel.world import World
 
@@ -114,7 +114,7 @@ class PieceStore:
         world.on_root(lambda: _clean(folder))
         self.path = folder / f"piece_{world.rank:05d}.h5"
         self._disk = DiskFile(self.path)
-        self._file = h5py.File(self._disk, "w", libver=LIBVER, track_order=True)
+        self._file = create_hdf5(self._disk)
         self.regions: list[Region] = []
         self._growing: dict[tuple[Any, ...], Region] = {}
         self._open = True

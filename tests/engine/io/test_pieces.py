@@ -87,3 +87,19 @@ os.kill(os.getpid(), signal.SIGKILL)
     with h5py.File(tmp_path / "work" / "piece_00000.h5") as file:
         values = file["air_temperature/000000"][:]
     np.testing.assert_array_equal(values, np.arange(4.0)[:, None, None] * np.ones((4, 300, 300)))
+
+
+def test_a_process_that_forgets_its_writer_ends_as_it_meant_to(tmp_path):
+    # HDF5 flushes open files when the process ends; through a Python file that is gone by then, it would crash.
+    program = (
+        "import gc, sys, numpy as np\n"
+        "from felsina.engine.io.pieces import PieceStore\n"
+        "from felsina.engine.parallel.world import World\n"
+        f"store = PieceStore(World.serial(), __import__('pathlib').Path({str(tmp_path / 'work')!r}))\n"
+        "store.add('a', (0, 0), np.ones((4, 4), 'f4'), grows=True)\n"
+        "store.itself = store\n"
+        "gc.freeze()\n"  # nobody collects it: as with the traceback of an error
+        "sys.exit(4)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 4, done.stderr
