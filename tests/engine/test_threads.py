@@ -28,15 +28,18 @@ def test_the_ranks_of_a_node_share_its_16_cores_unless_told_otherwise(wanted, en
 
 
 @pytest.mark.parametrize(("wanted", "expected"), [(0, None), (3, 3)])
-def test_ranks_under_mpiexec_set_numba_to_that_number(wanted, expected):
+def test_ranks_under_mpiexec_set_numba_to_that_number(wanted, expected, tmp_path):
     launcher = Path(sys.executable).with_name("mpiexec")
     if not launcher.exists():
         pytest.skip("no mpiexec in this environment: install felsina[mpi]")
-    code = f"import felsina.engine.threads as t; n = t.use_threads({wanted}); import numba; print(n, numba.get_num_threads())"
+    # Each rank has a file of its own: the lines of two ranks on one standard output may mix.
+    code = (
+        f"import os, felsina.engine.threads as t; n = t.use_threads({wanted}); import numba;"
+        "open(f\"rank{os.environ['PMI_RANK']}\", 'w').write(f'{n} {numba.get_num_threads()}')"
+    )
     hidden = ("SLURM_", "PMI", "MPI_", "NUMBA_NUM_THREADS")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(hidden)}
-    done = subprocess.run(
-        [str(launcher), "-n", "2", sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-    )
+    command = [str(launcher), "-n", "2", sys.executable, "-c", code]
+    subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
     share = expected or max(1, len(os.sched_getaffinity(0)) // 2)
-    assert done.stdout.splitlines() == [f"{share} {share}"] * 2
+    assert [(tmp_path / f"rank{r}").read_text() for r in range(2)] == [f"{share} {share}"] * 2
