@@ -151,7 +151,7 @@ def job_key(job: JobSpec, city: City, world: World, run: RunDirectory) -> str:
     hashes = {p: h for part in world.allgather(mine) for p, h in part.items()}
     parts = {
         "options": city.for_job(job.sections),
-        "inputs": sorted(hashes.values()) if job.name == "terrain" else [hashes[str(p)] for p in files],
+        "inputs": [hashes[str(p)] for p in files],
         "needs": world.on_root(lambda: _hashes_of_products(job, run)),
         "schema": SCHEMA_VERSION,
         "version": __version__,

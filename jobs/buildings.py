@@ -56,9 +56,10 @@ def run(context: JobContext) -> dict[str, Any]:
     shapes = footprints.polygons()
     ground = _ground(context, terrain, grid)
     with context.timer("points"):
-        taken = _points(context, grid, footprints, shapes, ground)
+        owners = _owners(context, grid, footprints)
+        taken = _points(context, grid, owners, shapes, ground)
     with context.timer("heights"):
-        heights = _measure(context, grid, footprints, shapes, ground, taken)
+        heights = _measure(context, grid, footprints, shapes, ground, taken, owners)
     # Solids, surfaces and party walls follow from a small table: the root makes them, for all at once.
     with context.timer("model"):
         made: Model | None = model(shapes, heights, city.buildings.party_wall_distance_m) if world.is_root else None
@@ -76,15 +77,16 @@ def run(context: JobContext) -> dict[str, Any]:
         precision={k: v for k, v in city.output.precision.items() if k in fields_of("buildings")},
         **product_identity(context, SPEC, files),
     )
+    columns = table(footprints, shapes, made, derived) if made is not None else {}
     if made is not None:
-        for name, values in table(footprints, shapes, made, derived).items():
+        for name, values in columns.items():
             writer.write(name, values)
         points_mm, faces, fields = mesh(made)
         writer.mesh(points_mm / 1000.0, faces, fields)
     with context.timer("publish"):
         writer.publish()
         if made is not None:
-            _write_cityjson(context, grid, footprints, shapes, made)
+            _write_cityjson(context, grid, footprints, columns, made)
     world.barrier()
     return world.bcast(figures(footprints, made) if made is not None else {})
 
@@ -101,13 +103,12 @@ def _ground(context: JobContext, terrain: Path, grid: Grid) -> NDArray[np.float3
 
 
 def _points(
-    context: JobContext, grid: Grid, footprints: Footprints, shapes: Polygons, ground: NDArray[np.float32]
+    context: JobContext, grid: Grid, owners: NDArray[np.int32], shapes: Polygons, ground: NDArray[np.float32]
 ) -> FootprintPoints:
     """Return the points in and around the footprints that this rank owns."""
     city, world = context.city, context.world
     headers: list[PointFile] = world.on_root(lambda: scan_headers(point_files(city), grid.crs))
     trusts = world.on_root(lambda: product_attrs(context.run.needed("terrain"))["point_classes"] == "input")
-    owners = _owners(context, grid, footprints)
     taken = FootprintPoints(world, grid, shapes, owners, ground, trusts_classes=trusts)
     progress = context.progress("points", sum(h.count for h in headers), "points")
 
@@ -148,6 +149,7 @@ def _measure(
     shapes: Polygons,
     ground: NDArray[np.float32],
     taken: FootprintPoints,
+    owner: NDArray[np.int32],
 ) -> Heights:
     """Measure the buildings that this rank owns and return the table of all."""
     world = context.world
@@ -157,7 +159,6 @@ def _measure(
     mine = measure(
         points, building, shapes, base, footprints.rejected, footprints.attributes, context.city.buildings.min_points
     )
-    owner = _owners(context, grid, footprints)
     parts = world.allgather(mine)
     rows = np.arange(len(owner))
     columns = [np.stack([getattr(p, name) for p in parts])[owner, rows] for name in Heights._fields]
@@ -243,10 +244,9 @@ def figures(footprints: Footprints, made: Model) -> dict[str, Any]:
     }
 
 
-def _write_cityjson(context: JobContext, grid: Grid, footprints: Footprints, shapes: Polygons, made: Model) -> None:
+def _write_cityjson(context: JobContext, grid: Grid, footprints: Footprints, columns: dict[str, Any], made: Model) -> None:
     """Write buildings.city.jsonl beside buildings.nc: every row with an identifier of its own, with attributes and solids."""
     west, south = (int(v) for v in grid.bounds[:2])
-    columns = table(footprints, shapes, made, False)
     names = [n for n in columns if n.startswith("building_") and n not in ("building_id", "building_x", "building_y")]
     first = np.searchsorted(made.building_of_prism, np.arange(len(footprints) + 1))
 
