@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from felsina.engine.city import City, city_of
 from felsina.engine.driver import JobContext, JobSpec
-from felsina.engine.errors import FelsinaError, ProductError, UsageError
+from felsina.engine.errors import ProductError, UsageError
 from felsina.engine.io.read import product_attrs, product_grid, read_field, read_mesh, read_table, variables
 from felsina.engine.io.results import ProductWriter
 from felsina.engine.parallel.world import World
 from felsina.engine.processes import thematic
 from felsina.engine.record import Record, file_sha256
 from felsina.engine.rundir import RunDirectory
-from felsina.jobs.run import conclude, run_chain, single_job
+from felsina.jobs.run import conclude, errors_name, run_chain, single_job
 
 _FACES = ("mesh_face_building", "mesh_face_surface_type")
 
@@ -143,13 +143,10 @@ def _main_of_run(options: argparse.Namespace) -> int:
     path = Path(options.city)
     if options.out and Path(options.out).resolve() != path.resolve():
         raise UsageError(f"'{path}' is a run directory, so city.nc goes there, not to '{options.out}'. Leave --out away.")
-    try:
+    with errors_name(world):
         city = world.on_root(lambda: city_of_run(path, options.threads))
         command = " ".join(["felsina", *sys.argv[1:]])
         run, record = run_chain(city, world, ["city"], path, resume=options.resume, force=options.force, command=command)
-    except FelsinaError as error:
-        error.world = world  # type: ignore[attr-defined]  # the door aborts the other ranks when only this one knows
-        raise
     return conclude(run, record, world, report=False)
 
 

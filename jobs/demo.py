@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 
 from felsina.engine.city import City, read_city
-from felsina.engine.errors import FelsinaError, UsageError
+from felsina.engine.errors import UsageError
 from felsina.engine.log import LOGGER
 from felsina.engine.parallel.world import World
 from felsina.engine.record import Record
 from felsina.engine.rundir import RunDirectory
 from felsina.engine.threads import use_threads
-from felsina.jobs.run import CHAIN, conclude, overrides_of, run_chain
+from felsina.jobs.run import CHAIN, conclude, errors_name, overrides_of, run_chain
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +34,7 @@ def main(options: argparse.Namespace) -> int:
     start = time.perf_counter()
     out = Path(options.out) if options.out else Path("runs") / "demo"
     use_threads(options.threads or 0)
-    try:
+    with errors_name(world):
         source = world.on_root(lambda: make_district(out, options.size, options.district_seed, options.force))
         city: City = world.on_root(lambda: read_city(source, overrides_of(options)))
         run, record = run_chain(
@@ -46,9 +46,6 @@ def main(options: argparse.Namespace) -> int:
             force=options.force,
             command=" ".join(["felsina", *sys.argv[1:]]),
         )
-    except FelsinaError as error:
-        error.world = world  # type: ignore[attr-defined]  # the door aborts the other ranks when only this one knows
-        raise
     is_root = world.is_root
     code = conclude(run, record, world, report=not options.no_report)
     if is_root:

@@ -6,6 +6,8 @@ import argparse
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -64,10 +66,20 @@ def run_city(
     return run
 
 
+@contextmanager
+def errors_name(world: World) -> Iterator[None]:
+    """Let an error carry the world it happened in: the door aborts the other ranks when only this one knows."""
+    try:
+        yield
+    except FelsinaError as error:
+        error.world = world  # type: ignore[attr-defined]
+        raise
+
+
 def run_verb(options: argparse.Namespace, names: list[str]) -> tuple[RunDirectory, Record, World]:
     """Read the city file of a verb's options and run some jobs on it."""
     world = World.launched()
-    try:
+    with errors_name(world):
         city = world.on_root(lambda: read_city(Path(options.city), overrides_of(options)))
         run, record = run_chain(
             city,
@@ -78,9 +90,6 @@ def run_verb(options: argparse.Namespace, names: list[str]) -> tuple[RunDirector
             force=options.force,
             command=" ".join(["felsina", *sys.argv[1:]]),
         )
-    except FelsinaError as error:
-        error.world = world  # type: ignore[attr-defined]  # the door aborts the other ranks when only this one knows
-        raise
     return run, record, world
 
 

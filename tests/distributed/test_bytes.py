@@ -104,3 +104,5 @@ def test_derived_footprints_give_the_same_bytes_on_two_ranks(district_copy, fels
         assert done.returncode == 0, done.stderr
         assert "derived from building returns" in done.stderr
     assert published(runs[0]) == published(runs[1])
+    cityjson = (runs[0] / "buildings.city.jsonl").read_text(encoding="utf-8")
+    assert '"building_derived":1' in cityjson and '"building_derived":0' not in cityjson
