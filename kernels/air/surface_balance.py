@@ -14,7 +14,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from felsina.kernels._backend import cell, threads
+from felsina.kernels._backend import cell, gpu, on_gpu, threads
 from felsina.kernels.constants import STEFAN_BOLTZMANN
 
 BLOCK = 512  # surfaces per thread task
@@ -47,16 +47,30 @@ def latent_flux(radiation, latent_share):
     return latent_share * max(radiation, type(radiation)(0.0))
 
 
+@cell
+def linearised(shortwave, longwave, air, wind, old, albedo, emissivity, share):
+    """A [W m-2] and B [W m-2 K-1] of one surface."""
+    h = exchange_coefficient(wind)
+    radiation = net_radiation(shortwave, longwave, albedo, emissivity, old)
+    slope = type(old)(4.0) * emitted(emissivity, old) / old
+    return radiation + slope * old + h * air - latent_flux(radiation, share), slope + h
+
+
 @threads
 def _linearise(shortwave, longwave, air, wind, old, group, albedo, emissivity, share, a, b, c0, c1):
     for block in prange((c1 - c0 + BLOCK - 1) // BLOCK):
         for i in range(c0 + block * BLOCK, min(c1, c0 + (block + 1) * BLOCK)):
-            k, t = group[i], old[i]
-            eps, h = emissivity[k], exchange_coefficient(wind[i])
-            radiation = net_radiation(shortwave[i], longwave[i], albedo[k], eps, t)
-            slope = type(t)(4.0) * emitted(eps, t) / t
-            a[i] = radiation + slope * t + h * air[i] - latent_flux(radiation, share[k])
-            b[i] = slope + h
+            k = group[i]
+            a[i], b[i] = linearised(
+                shortwave[i], longwave[i], air[i], wind[i], old[i], albedo[k], emissivity[k], share[k]
+            )  # fmt: skip
+
+
+@gpu("T* T* T* T* T* i1* T* T* T* T* T* u4")
+def linearise_gpu(element, shortwave, longwave, air, wind, old, group, albedo, emissivity, share, a, b, c0):
+    i = c0 + element
+    k = group[i]
+    a[i], b[i] = linearised(shortwave[i], longwave[i], air[i], wind[i], old[i], albedo[k], emissivity[k], share[k])
 
 
 def linearise_surface(
@@ -99,11 +113,24 @@ def linearise_surface(
     ISO 6946:2017, annex C, for h. Oke, Mills, Christen and Voogt 2017, Urban Climates, chapter 6, for the balance.
     """
     c0, c1 = surfaces or (0, surface_temperature.shape[0])
-    if c1 > c0:
-        _linearise(
-            shortwave, longwave, air_temperature, wind_speed, surface_temperature, surface_class,
-            albedo, emissivity, latent_share, surface_a, surface_b, c0, c1,
-        )  # fmt: skip
+    arrays = (
+        shortwave, longwave, air_temperature, wind_speed, surface_temperature, surface_class, albedo, emissivity, latent_share,
+        surface_a, surface_b,
+    )  # fmt: skip
+    if c1 <= c0:
+        return
+    if on_gpu(*arrays):
+        linearise_gpu((c1 - c0,), *arrays, c0)
+    else:
+        _linearise(*arrays, c0, c1)
+
+
+@cell
+def fluxes(shortwave, longwave, air, wind, surface, old, albedo, emissivity, share):
+    """Net radiation, sensible and latent flux [W m-2] of one surface."""
+    net = net_radiation(shortwave, longwave, albedo, emissivity, surface)
+    latent = latent_flux(net_radiation(shortwave, longwave, albedo, emissivity, old), share)
+    return net, exchange_coefficient(wind) * (surface - air), latent
 
 
 @threads
@@ -111,9 +138,20 @@ def _fluxes(shortwave, longwave, air, wind, surface, old, group, albedo, emissiv
     for block in prange((c1 - c0 + BLOCK - 1) // BLOCK):
         for i in range(c0 + block * BLOCK, min(c1, c0 + (block + 1) * BLOCK)):
             k = group[i]
-            net[i] = net_radiation(shortwave[i], longwave[i], albedo[k], emissivity[k], surface[i])
-            sensible[i] = exchange_coefficient(wind[i]) * (surface[i] - air[i])
-            latent[i] = latent_flux(net_radiation(shortwave[i], longwave[i], albedo[k], emissivity[k], old[i]), share[k])
+            net[i], sensible[i], latent[i] = fluxes(
+                shortwave[i], longwave[i], air[i], wind[i], surface[i], old[i], albedo[k], emissivity[k], share[k]
+            )  # fmt: skip
+
+
+@gpu("T* T* T* T* T* T* i1* T* T* T* T* T* T* u4")
+def fluxes_gpu(
+    element, shortwave, longwave, air, wind, surface, old, group, albedo, emissivity, share, net, sensible, latent, c0
+):
+    i = c0 + element
+    k = group[i]
+    net[i], sensible[i], latent[i] = fluxes(
+        shortwave[i], longwave[i], air[i], wind[i], surface[i], old[i], albedo[k], emissivity[k], share[k]
+    )  # fmt: skip
 
 
 def surface_fluxes(
@@ -139,8 +177,13 @@ def surface_fluxes(
     radiation downwards, sensible and latent heat upwards.
     """
     c0, c1 = surfaces or (0, surface_temperature.shape[0])
-    if c1 > c0:
-        _fluxes(
-            shortwave, longwave, air_temperature, wind_speed, surface_temperature, expanded_about, surface_class,
-            albedo, emissivity, latent_share, net, sensible, latent, c0, c1,
-        )  # fmt: skip
+    arrays = (
+        shortwave, longwave, air_temperature, wind_speed, surface_temperature, expanded_about, surface_class, albedo, emissivity,
+        latent_share, net, sensible, latent,
+    )  # fmt: skip
+    if c1 <= c0:
+        return
+    if on_gpu(*arrays):
+        fluxes_gpu((c1 - c0,), *arrays, c0)
+    else:
+        _fluxes(*arrays, c0, c1)

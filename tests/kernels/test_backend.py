@@ -21,20 +21,45 @@ def test_fastmath_never_lets_a_value_depend_on_its_place():
     assert frozenset({"contract", "nsz"}) == backend.FASTMATH
 
 
-def test_the_cache_is_keyed_by_all_kernel_sources(tmp_path, monkeypatch):
-    monkeypatch.setenv("FELSINA_CACHE_DIR", str(tmp_path))
-    (tmp_path / "k").mkdir()
-    source = tmp_path / "k" / "_backend.py"
-    source.write_text("a = 1\n")
-    other = tmp_path / "k" / "physics.py"
-    other.write_text("b = 1\n")
-    monkeypatch.setattr(backend, "__file__", str(source))
-    keys = []
-    for text in ("b = 1\n", "b = 2\n", "b = 1\n"):
-        other.write_text(text)
-        keys.append(backend.cache_directory.__wrapped__())
-    assert keys[0] == keys[2] != keys[1]
-    assert keys[0].is_relative_to(tmp_path)
+def test_the_cache_follows_the_sources_that_a_kernel_is_made_of():
+    # The imports as the text shows them are those that Python runs.
+    for module, others in (
+        ("radiation.skyview", {"radiation.horizon"}),
+        ("pointcloud.ground", {"pointcloud.gaps", "pointcloud.pyramid", "pointcloud.raster"}),
+    ):
+        code = f"import sys, felsina.kernels.{module}; print(*[m for m in sys.modules if m.startswith('felsina.kernels.')])"
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+        inner = {m.removeprefix("felsina.kernels.") for m in run}
+        assert others <= backend._made_of(module)
+        assert {m for m in inner if backend._path(m).is_file()} - {"_gpu"} <= backend._made_of(module) | {"_backend"}
+
+
+def test_the_digest_of_a_kernel_changes_with_what_it_imports_and_with_nothing_else(tmp_path, monkeypatch):
+    folder = tmp_path / "k"
+    folder.mkdir()
+    sources = {
+        "_backend": "a = 1\n",
+        "physics": "b = 1\n",
+        "other": "c = 1\n",
+        "driver": "from felsina.kernels.physics import (\n    b,  # a comment\n)\nfrom felsina.kernels import _backend as x\n",
+    }
+
+    def digest(**changed):
+        for name, text in {**sources, **changed}.items():
+            (folder / f"{name}.py").write_text(text)
+        for cached in (backend._made_of, backend._source):
+            cached.cache_clear()
+        return backend.source_digest.__wrapped__("driver")
+
+    monkeypatch.setattr(backend, "__file__", str(folder / "_backend.py"))
+    try:
+        first = digest()
+        assert digest(other="c = 2\n") == first
+        assert len({first, digest(physics="b = 2\n"), digest(_backend="a = 2\n"), digest(driver="d = 1\n")}) == 4
+        assert digest() == first
+    finally:
+        for cached in (backend._made_of, backend._source):
+            cached.cache_clear()
 
 
 def write_miniature(folder, factor=2.0):

@@ -1,0 +1,1 @@
+"""How GPU drivers are checked without a GPU: every one has a twin, the CPU driver, and a case that runs both."""
