@@ -219,8 +219,8 @@ def gpu(signature: str, dims: int = 1, block: tuple[int, ...] = (), shared: tupl
     Parameters
     ----------
     signature : str
-        One word per argument: f4 f8 i4 u4 i8 u8 u1 i1 u2 a scalar, with * a pointer; T and T* are float32 or float64 as the first
-        T* array of the launch, which makes two kernels of one function.
+        One word per argument: f4 f8 i1 u1 i2 u2 i4 u4 i8 u8 a scalar, with * a pointer. T and T* are float32 or float64, as the
+        first T* array of the launch: two kernels of one function.
     dims : int
         Axes of the launch, 1 to 3.
     block : (x, y, z)

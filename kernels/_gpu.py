@@ -278,11 +278,11 @@ def _write(path: Path, content: bytes) -> None:
 
 def _read_modify_write(operation: str) -> Any:
     @intrinsic
-    def apply(typing_context, pointer, index, value):  # type: ignore[no-untyped-def]
+    def apply(typing_context, pointer, index, value):
         if not isinstance(pointer, types.CPointer):
             return None
 
-        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, arguments):
             place = builder.gep(arguments[0], [arguments[1]])
             builder.atomic_rmw(operation, place, arguments[2], "monotonic")
             return context.get_dummy_value()
@@ -299,11 +299,11 @@ atomic_add = _read_modify_write("add")
 
 
 @intrinsic
-def barrier(typing_context):  # type: ignore[no-untyped-def]
+def barrier(typing_context):
     """Wait until all threads of the block are here, with what they wrote to shared memory."""
     from llvmlite import ir
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         wait = builder.module.declare_intrinsic("llvm.nvvm.barrier0", fnty=ir.FunctionType(ir.VoidType(), ()))
         builder.call(wait, ())
         return context.get_dummy_value()

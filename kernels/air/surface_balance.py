@@ -178,8 +178,8 @@ def surface_fluxes(
     """
     c0, c1 = surfaces or (0, surface_temperature.shape[0])
     arrays = (
-        shortwave, longwave, air_temperature, wind_speed, surface_temperature, expanded_about, surface_class, albedo, emissivity,
-        latent_share, net, sensible, latent,
+        shortwave, longwave, air_temperature, wind_speed, surface_temperature, expanded_about, surface_class, albedo,
+        emissivity, latent_share, net, sensible, latent,
     )  # fmt: skip
     if c1 <= c0:
         return
