@@ -149,6 +149,8 @@ class ExecutionOptions(Options):
         0.0, "Edge of a tile, in whole 64-cell blocks; 0: a few tiles per rank, 500 m at most.", "m", 0.0, 1e6
     )
     device: str = option("cpu", "Where kernels run.", choices=("cpu", "gpu"))
+    gpu_memory: float = option(0.9, "Share of a GPU's memory that the ranks on it may take together.", "1", 0.01, 1.0)
+    gpu_aware: bool = option(False, "Give GPU memory to MPI as it is; needs an MPI built for that, and is tested at the start.")
     writer: str = option("auto", "How ranks write.", choices=("auto", "gather", "virtual"))
     threads: int = option(0, "Threads per rank; 0: the cores of the node shared by its ranks.", "1", 0, 1024)
     max_failed: float = option(0.05, "Share of building rows that may fail before the run exits 5.", "1", 0.0, 1.0)
