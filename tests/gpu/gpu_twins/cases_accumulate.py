@@ -1,0 +1,27 @@
+"""Cases of the sums over maps and over time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from felsina.kernels import accumulate
+from gpu_twins.harness import Work, case
+
+
+@case(accumulate.whole_sum_gpu, scale=1 << 16, work=Work("value", lambda scale: 777 * scale, 4, 2))
+def whole_sum(rng, scale, put):
+    # Integers: no order of threads changes them.
+    total = put(np.array([-3], np.int64))
+    accumulate.whole_sum(put(rng.normal(20, 300, 777 * scale).astype(np.float32)), 1000.0, total)
+    return {"total": total}
+
+
+@case(accumulate.take_hour_gpu, scale=1 << 16, work=Work("cell", lambda scale: 300 * scale, 3 * 4 + 4 * 8 + 4 * 4, 4))
+def take_hour(rng, scale, put):
+    # Additions and comparisons alone: the same bits everywhere.
+    n = 300 * scale
+    hour = [put(rng.normal(25, 6, n).astype(np.float32)) for _ in range(3)]
+    sums = [put(rng.normal(500, 6, n)) for _ in range(2)]
+    most = [put(np.where(rng.random(n) < 0.2, -np.inf, rng.normal(25, 6, n)).astype(np.float32)) for _ in range(2)]
+    accumulate.take_hour(*hour, *sums, *most)
+    return {"air_sum": sums[0], "sun_sum": sums[1], "air_most": most[0], "surface_most": most[1]}
