@@ -27,11 +27,11 @@ def main() -> None:
     air = (rng.random(shape) > 0.2).astype(np.uint8)
     k, s, out, spacing = np.abs(k), np.zeros_like(t), t.copy(), (2.0, 4.0, 4.0)
     dt = stable_step(u, v, w, k, air, spacing)
-    bits, held = air_neighbours(air), t.copy()
+    bits, held, change = air_neighbours(air), t.copy(), np.zeros(384, np.float32)
 
     def sweep() -> None:
         for colour in (0, 1):
-            relax_columns(held, t, u, v, w, k, air, s, spacing, 300.0, colour)
+            relax_columns(held, t, u, v, w, k, air, s, spacing, 300.0, colour, change)
 
     runs: dict[str, Callable[[], None]] = {
         "koren": lambda: transport_stage(t, t, u, v, w, k, bits, s, out, spacing, dt, 0.0, "koren"),

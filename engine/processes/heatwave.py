@@ -24,9 +24,10 @@ from felsina.engine.parallel.halo import HaloExchange
 from felsina.engine.parallel.partition import Partition, Tile
 from felsina.engine.parallel.world import World
 from felsina.engine.tables import read_table
+from felsina.kernels.air.boundary import fill_boundary
 from felsina.kernels.air.implicit import relax_columns
 from felsina.kernels.air.surface_balance import linearise_surface, surface_fluxes
-from felsina.kernels.air.transport import HALO, fill_boundary
+from felsina.kernels.air.transport import HALO
 from felsina.kernels.air.wind import (
     air_cells,
     fit_wind,
@@ -280,17 +281,16 @@ class StreetHeat:
         inflow = np.full(air.n_layer, forcing.air_temperature, np.float32)
         change, sweeps = float("inf"), 0
         while change > AIR_TOLERANCE and sweeps < MOST_SWEEPS:
-            mine = 0.0
+            moved = [np.zeros(tile.air.shape[0], np.float32) for tile in self.tiles]
             for colour in (0, 1):
                 self._boundaries(forcing, inflow)
-                for tile in self.tiles:
-                    moved = relax_columns(
+                for tile, change_of_rows in zip(self.tiles, moved, strict=True):
+                    relax_columns(
                         tile.temperature, tile.start, *tile.wind, tile.diffusivity, tile.is_air, tile.source, spacing, 3600.0,
-                        colour, (tile.air.j0, tile.air.i0),
+                        colour, change_of_rows, (tile.air.j0, tile.air.i0),
                     )  # fmt: skip
-                    mine = max(mine, moved)
             # The largest of all ranks is exact in any order, so all stop in the same sweep whatever the ranks.
-            change = max(self._world.allgather(mine))
+            change = max(self._world.allgather(max((float(m.max()) for m in moved), default=0.0)))
             sweeps += 1
         self.residual, self.sweeps = max(self.residual, change), max(self.sweeps, sweeps)
 

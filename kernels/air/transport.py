@@ -1,4 +1,4 @@
-"""Advection and diffusion of canopy air on a box grid with solid cells: one explicit stage, its time-step limit, its boundary.
+"""Advection and diffusion of canopy air on a box grid with solid cells: one explicit stage and its time-step limit.
 
     dT/dt + div(u T) = div(K grad T) + S
 
@@ -22,7 +22,8 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from felsina.kernels._backend import cell, rows, threads
+from felsina.kernels._backend import array_module, cell, gpu, on_gpu, rows, threads
+from felsina.kernels.air.largest import raise_to
 
 HALO = 2  # cells: the limited face value looks two cells upwind
 
@@ -32,8 +33,23 @@ SSP_RK2 = (0.0, 0.5)
 SSP_RK3 = (0.0, 0.75, 1.0 / 3.0)  # Shu and Osher 1988, J. Comput. Phys. 77, 439-471
 
 ROWS = 16  # rows of a block that climbs through all layers, so that the planes of a stencil are still in the second-level cache
+_GPU_THREADS = 1 << 17  # of a stage, where there are as many cells: they keep the memory of an A100 busy (108 x 2048 can run)
+_MOST_ELEMENTS = 2**32 - 1  # of a padded array on the GPU, where indices are 32-bit
 
 Box = tuple[int, int, int, int, int, int]
+
+
+@cell
+def neighbour_word(air, q, sy, sz):
+    """Bits of `air_neighbours` of the cell at flat index q."""
+    word = np.uint16(air[q] != 0)
+    for axis in range(3):
+        st = np.uint64(1) if axis == 0 else (sy if axis == 1 else sz)
+        two = st + st
+        pair = np.uint16(air[q - two] != 0) | np.uint16(air[q - st] != 0) << np.uint16(1)
+        pair |= np.uint16(air[q + st] != 0) << np.uint16(2) | np.uint16(air[q + two] != 0) << np.uint16(3)
+        word |= np.uint16(pair << np.uint16(1 + 4 * axis))
+    return word
 
 
 @threads
@@ -42,14 +58,19 @@ def _neighbours(air, bits, sy, sz, nz, ny, nx):
         q0 = (kj // ny + HALO) * sz + (kj % ny + HALO) * sy + HALO
         for i in range(nx):
             q = np.uint64(q0 + i)
-            word = np.uint16(air[q] != 0)
-            for axis in range(3):
-                st = np.uint64(1 if axis == 0 else (sy if axis == 1 else sz))
-                two = st + st
-                pair = np.uint16(air[q - two] != 0) | np.uint16(air[q - st] != 0) << np.uint16(1)
-                pair |= np.uint16(air[q + st] != 0) << np.uint16(2) | np.uint16(air[q + two] != 0) << np.uint16(3)
-                word |= np.uint16(pair << np.uint16(1 + 4 * axis))
-            bits[q] = word
+            bits[q] = neighbour_word(air, q, np.uint64(sy), np.uint64(sz))
+
+
+@gpu("u1* u2* u4 u4 u4", dims=3)
+def neighbours_gpu(l, j, i, air, bits, q0, sy, sz):
+    q = flat_index(q0, l, j, i, sy, sz)
+    bits[q] = neighbour_word(air, q, np.uint64(sy), np.uint64(sz))
+
+
+@cell
+def flat_index(q0, l, j, i, sy, sz):
+    """Flat index of a cell of a box: summed in 32 bits, then 64 bits wide, so that neighbours are offsets of one address."""
+    return np.uint64(np.uint32(np.uint32(q0 + np.uint32(l * sz)) + np.uint32(np.uint32(j * sy) + i)))
 
 
 @cell
@@ -85,14 +106,45 @@ def koren_face(before, step, after, velocity, k_sum, r, half_r2):
     return diffusion - a * (excess if forward else step - excess), a * (excess - step if forward else -excess) - diffusion
 
 
+@cell
+def koren_low_face(a2, a, c, b, bits, place, velocity, k_sum, r, half_r2):
+    """Rate that cell c gets through its low face; cells a2, a, c, b along the axis, whose bits begin at `place`."""
+    before, step, after = if_air(a - a2, bits, place), if_air(c - a, bits, place + 1), if_air(b - c, bits, place + 2)
+    return koren_face(before, step, after, velocity, k_sum, r, half_r2)[1]
+
+
+@cell
+def koren_high_face(a, c, b, b2, bits, place, velocity, k_sum, r, half_r2):
+    """Rates that cell c and the next cell b get through the face between them; cells a, c, b, b2, bits from `place`."""
+    before, after = if_air(c - a, bits, place), if_air(b2 - b, bits, place + 2)
+    step = if_air(if_air(b - c, bits, place + 1), bits, 0)
+    return koren_face(before, step, after, velocity, k_sum, r, half_r2)
+
+
+@cell
+def koren_axis(t, k, velocity, bits, q, st, place, r, half_r2):
+    """Rates that the cell at q gets through its low and its high face across one axis, bits from `place`; nothing if solid."""
+    a, c, b = t[q - st], t[q], t[q + st]
+    d1, d2 = if_air(a - t[q - st - st], bits, place), if_air(c - a, bits, place + 1)
+    d3, d4 = if_air(b - c, bits, place + 2), if_air(t[q + st + st] - b, bits, place + 3)
+    low = koren_face(d1, d2, d3, velocity[q], k[q] + k[q - st], r, half_r2)[1]
+    return low, koren_face(d2, d3, d4, velocity[q + st], k[q] + k[q + st], r, half_r2)[0]
+
+
+@cell
+def advanced(c, rate, start, bits, dt, keep):
+    """State after a stage: a T_start + (1 - a) (T + dt rate); a solid cell stays."""
+    new = c + dt * rate if bits & np.uint16(1) != np.uint16(0) else c
+    return new + keep * (start - new)
+
+
 @rows
 def _koren_low_faces(t, velocity, k, bits, place, upper, q0, n, st, r, half_r2):
     """Rate through the low faces of a row, for the cells above them: what a row or plane before this box would have left."""
     for i in range(n):
         q = q0 + np.uint64(i)
-        c, a1, m = t[q], t[q - st], bits[q] >> place
-        before, step, after = if_air(a1 - t[q - st - st], m, 0), if_air(c - a1, m, 1), if_air(t[q + st] - c, m, 2)
-        upper[np.uint64(i)] = koren_face(before, step, after, velocity[q], k[q] + k[q - st], r, half_r2)[1]
+        a, m = q - st, bits[q] >> place
+        upper[np.uint64(i)] = koren_low_face(t[a - st], t[a], t[q], t[q + st], m, 0, velocity[q], k[q] + k[a], r, half_r2)
 
 
 @rows
@@ -101,25 +153,18 @@ def _koren_row(t, start, u, v, w, k, bits, s, out, from_north, from_below, q0, n
 
     `from_north` and `from_below` hold what the low faces give to this row and leave with what its high faces give to the next.
     """
-    one = np.uint64(1)
     for l in range(n):
         i = np.uint64(l)
         q = q0 + i
         c, kc, m = t[q], k[q], bits[q]
-        b, a = t[q - one], t[q + one]
-        d1, d2, d3, d4 = if_air(b - t[q - one - one], m, 1), if_air(c - b, m, 2), if_air(a - c, m, 3), if_air(t[q + one + one] - a, m, 4)  # noqa: E501 # fmt: skip
-        west = koren_face(d1, d2, d3, u[q], kc + k[q - one], rx, dx2)[1]
-        east = koren_face(d2, d3, d4, u[q + one], kc + k[q + one], rx, dx2)[0]
-        a = t[q + sy]
-        d2, d3, d4 = if_air(c - t[q - sy], m, 6), if_air(if_air(a - c, m, 7), m, 0), if_air(t[q + sy + sy] - a, m, 8)
-        south, to_south = koren_face(d2, d3, d4, v[q + sy], kc + k[q + sy], ry, dy2)
-        a = t[q + sz]
-        d2, d3, d4 = if_air(c - t[q - sz], m, 10), if_air(if_air(a - c, m, 11), m, 0), if_air(t[q + sz + sz] - a, m, 12)
-        above, to_above = koren_face(d2, d3, d4, w[q + sz], kc + k[q + sz], rz, dz2)
+        west, east = koren_axis(t, k, u, m, q, np.uint64(1), 1, rx, dx2)
+        h = q + sy
+        south, to_south = koren_high_face(t[q - sy], c, t[h], t[h + sy], m, 6, v[h], kc + k[h], ry, dy2)
+        h = q + sz
+        above, to_above = koren_high_face(t[q - sz], c, t[h], t[h + sz], m, 10, w[h], kc + k[h], rz, dz2)
         total = s[q] + west + east + (from_north[i] + south) + (from_below[i] + above)
         from_north[i], from_below[i] = to_south, to_above
-        new = c + dt * total if m & np.uint16(1) != np.uint16(0) else c
-        out[q] = new + keep * (start[q] - new)
+        out[q] = advanced(c, total, start[q], m, dt, keep)
 
 
 @cell
@@ -130,17 +175,21 @@ def upwind_axis(a, c, b, bits, place, low, high, k_low, k_high, r, half_r2):
     return from_a + (max(-high, zero) * r + k_high * half_r2) * if_air(b - c, bits, place + 1)
 
 
+@cell
+def upwind_rate(t, u, v, w, k, bits, s, q, sy, sz, rx, ry, rz, dx2, dy2, dz2):
+    """Heating rate [K s-1] of the cell at q, whose word of neighbours is `bits`."""
+    c, kc, e = t[q], k[q], np.uint64(1)
+    total = s[q] + upwind_axis(t[q - e], c, t[q + e], bits, 2, u[q], u[q + e], kc + k[q - e], kc + k[q + e], rx, dx2)
+    total += upwind_axis(t[q - sy], c, t[q + sy], bits, 6, v[q], v[q + sy], kc + k[q - sy], kc + k[q + sy], ry, dy2)
+    return total + upwind_axis(t[q - sz], c, t[q + sz], bits, 10, w[q], w[q + sz], kc + k[q - sz], kc + k[q + sz], rz, dz2)
+
+
 @rows
 def _upwind_row(t, start, u, v, w, k, bits, s, out, q0, n, sy, sz, rx, ry, rz, dx2, dy2, dz2, dt, keep):
-    e = np.uint64(1)
     for i in range(n):
         q = q0 + np.uint64(i)
-        c, kc, m = t[q], k[q], bits[q]
-        total = s[q] + upwind_axis(t[q - e], c, t[q + e], m, 2, u[q], u[q + e], kc + k[q - e], kc + k[q + e], rx, dx2)
-        total += upwind_axis(t[q - sy], c, t[q + sy], m, 6, v[q], v[q + sy], kc + k[q - sy], kc + k[q + sy], ry, dy2)
-        total += upwind_axis(t[q - sz], c, t[q + sz], m, 10, w[q], w[q + sz], kc + k[q - sz], kc + k[q + sz], rz, dz2)
-        new = c + dt * total if m & np.uint16(1) != np.uint16(0) else c
-        out[q] = new + keep * (start[q] - new)
+        rate = upwind_rate(t, u, v, w, k, bits[q], s, q, sy, sz, rx, ry, rz, dx2, dy2, dz2)
+        out[q] = advanced(t[q], rate, start[q], bits[q], dt, keep)
 
 
 @threads
@@ -172,10 +221,67 @@ def _upwind_stage(t, start, u, v, w, k, bits, s, out, k0, k1, j0, j1, i0, i1, sy
                 _upwind_row(t, start, u, v, w, k, bits, s, out, q0, i1 - i0, np.uint64(sy), np.uint64(sz), rx, ry, rz, dx2, dy2, dz2, dt, keep)  # fmt: skip # noqa: E501
 
 
+_STAGE = "T* T* T* T* T* T* u2* T* T* u4 u4 u4 u4 u4 T T T T T T T T"
+
+
+@gpu(_STAGE, dims=3, block=(32, 8, 1))
+def koren_gpu(part, j, i, t, start, u, v, w, k, bits, s, out, n, nk, q0, sy, sz, rx, ry, rz, dx2, dy2, dz2, dt, keep):
+    """Climb through `n` of `nk` layers: cells above and the flux through the upper face are those below of the next layer."""
+    one, uy, uz = np.uint64(1), np.uint64(sy), np.uint64(sz)
+    l = np.uint32(part * n)
+    end = min(np.uint32(l + n), nk)
+    q = flat_index(q0, l, j, i, sy, sz)
+    below, c, above, kc = t[q - uz], t[q], t[q + uz], k[q]
+    from_below = koren_low_face(t[q - uz - uz], below, c, above, bits[q], 9, w[q], kc + k[q - uz], rz, dz2)
+    while l < end:
+        m, h = bits[q], q + uz
+        higher, k_above = t[h + uz], k[h]
+        from_above, to_above = koren_high_face(below, c, above, higher, m, 10, w[h], kc + k_above, rz, dz2)
+        rate = type(c)(0)
+        if m & np.uint16(1) != np.uint16(0):
+            west, east = koren_axis(t, k, u, m, q, one, 1, rx, dx2)
+            north, south = koren_axis(t, k, v, m, q, uy, 5, ry, dy2)
+            rate = s[q] + west + east + (north + south) + (from_below + from_above)
+        out[q] = advanced(c, rate, start[q], m, dt, keep)
+        from_below, below, c, above, kc, q = to_above, c, above, higher, k_above, h
+        l = np.uint32(l + np.uint32(1))
+
+
+@gpu(_STAGE, dims=3, block=(32, 8, 1))
+def upwind_gpu(part, j, i, t, start, u, v, w, k, bits, s, out, n, nk, q0, sy, sz, rx, ry, rz, dx2, dy2, dz2, dt, keep):
+    """Climb through `n` of `nk` layers, so that what a layer reads of the next is still in the first-level cache there."""
+    uy, uz = np.uint64(sy), np.uint64(sz)
+    l = np.uint32(part * n)
+    end = min(np.uint32(l + n), nk)
+    q = flat_index(q0, l, j, i, sy, sz)
+    while l < end:
+        m, rate = bits[q], type(dt)(0)
+        if m & np.uint16(1) != np.uint16(0):
+            rate = upwind_rate(t, u, v, w, k, m, s, q, uy, uz, rx, ry, rz, dx2, dy2, dz2)
+        out[q] = advanced(t[q], rate, start[q], m, dt, keep)
+        q += uz
+        l = np.uint32(l + np.uint32(1))
+
+
 def interior(array: NDArray[Any]) -> Box:
     """Return the box (k0, k1, j0, j1, i0, i1) of all cells of a padded array that are not halo."""
     nz, ny, nx = (max(0, n - 2 * HALO) for n in array.shape)
     return 0, nz, 0, ny, 0, nx
+
+
+def strides(array: NDArray[Any], corner: tuple[int, int, int] = (0, 0, 0)) -> tuple[int, int, int]:
+    """Return for a padded array the flat index of an inner cell (layer, row, column) and the steps to next row and layer.
+
+    Raises
+    ------
+    OverflowError
+        When an array on the GPU has more cells than a 32-bit index can tell apart.
+    """
+    sy, sz = array.shape[2], array.shape[1] * array.shape[2]
+    if array.size > _MOST_ELEMENTS and on_gpu(array):
+        raise OverflowError(f"A tile of {array.shape} cells is too large for the GPU; use smaller tiles.")
+    k, j, i = corner
+    return (k + HALO) * sz + (j + HALO) * sy + i + HALO, sy, sz
 
 
 def air_neighbours(is_air: NDArray[np.uint8]) -> NDArray[np.uint16]:
@@ -186,8 +292,12 @@ def air_neighbours(is_air: NDArray[np.uint8]) -> NDArray[np.uint16]:
     a solid halo is a closed boundary. The halo of the result is 0.
     """
     _, nz, _, ny, _, nx = interior(is_air)
-    bits = np.zeros(is_air.shape, np.uint16)
-    _neighbours(is_air.reshape(-1), bits.reshape(-1), is_air.shape[2], is_air.shape[1] * is_air.shape[2], nz, ny, nx)
+    bits = array_module(is_air).zeros(is_air.shape, np.uint16)
+    q0, sy, sz = strides(is_air)
+    if on_gpu(is_air):
+        neighbours_gpu((nz, ny, nx), is_air, bits, q0, sy, sz)
+    else:
+        _neighbours(is_air.reshape(-1), bits.reshape(-1), sy, sz, nz, ny, nx)
     return bits
 
 
@@ -253,32 +363,53 @@ def transport_stage(
         raise ValueError("A transport stage takes the words of air_neighbours, not the mask of air cells.")
     kind = temperature.dtype.type
     dz, dy, dx = spacing
-    _, ny, nx = temperature.shape
-    stage = _koren_stage if scheme == "koren" else _upwind_stage
-    flat = (a.reshape(-1) for a in (temperature, start, u, v, w, diffusivity, neighbours, source, out))
+    arrays = (temperature, start, u, v, w, diffusivity, neighbours, source, out)
     scalars = (1 / dx, 1 / dy, 1 / dz, 0.5 / dx**2, 0.5 / dy**2, 0.5 / dz**2 if vertical_diffusion else 0.0, time_step, keep)
-    stage(*flat, k0, k1, j0, j1, i0, i1, nx, ny * nx, *(kind(x) for x in scalars))
+    q0, sy, sz = strides(temperature, (k0, j0, i0))
+    if on_gpu(*arrays):
+        nk, nj, ni = k1 - k0, j1 - j0, i1 - i0
+        parts = min(nk, -(-_GPU_THREADS // (nj * ni)))
+        n = -(-nk // parts)
+        launch = koren_gpu if scheme == "koren" else upwind_gpu
+        launch((-(-nk // n), nj, ni), *arrays, n, nk, q0, sy, sz, *scalars)
+        return
+    stage = _koren_stage if scheme == "koren" else _upwind_stage
+    stage(*(a.reshape(-1) for a in arrays), k0, k1, j0, j1, i0, i1, sy, sz, *(kind(x) for x in scalars))
+
+
+@cell
+def outflow_rate(u, v, w, k, air, q, sy, sz, rx, ry, rz, dx2, dy2, dz2):
+    """Sum over the open faces of the cell at q of |u_f| / h + K_f / h^2 [s-1]; 0 for a solid cell."""
+    zero, kc, e = type(rx)(0), k[q], np.uint64(1)
+    total = abs(u[q]) * rx + (kc + k[q - e]) * dx2 if air[q - e] != 0 else zero
+    total += abs(u[q + e]) * rx + (kc + k[q + e]) * dx2 if air[q + e] != 0 else zero
+    total += abs(v[q]) * ry + (kc + k[q - sy]) * dy2 if air[q - sy] != 0 else zero
+    total += abs(v[q + sy]) * ry + (kc + k[q + sy]) * dy2 if air[q + sy] != 0 else zero
+    total += abs(w[q]) * rz + (kc + k[q - sz]) * dz2 if air[q - sz] != 0 else zero
+    total += abs(w[q + sz]) * rz + (kc + k[q + sz]) * dz2 if air[q + sz] != 0 else zero
+    return total if air[q] != 0 else zero
 
 
 @threads
 def _row_rates(u, v, w, k, air, rate, nz, ny, nx, sy, sz, rx, ry, rz, dx2, dy2, dz2):
-    for kj in prange(nz * ny):
-        q0 = (kj // ny + HALO) * sz + (kj % ny + HALO) * sy + HALO
-        most = 0.0
-        for i in range(nx):
-            q = q0 + i
-            if air[q] == 0:
-                continue
-            total = 0.0
-            for axis in range(3):
-                st = 1 if axis == 0 else (sy if axis == 1 else sz)
-                r = rx if axis == 0 else (ry if axis == 1 else rz)
-                d2 = dx2 if axis == 0 else (dy2 if axis == 1 else dz2)
-                vel = u if axis == 0 else (v if axis == 1 else w)
-                total += air[q - st] * (abs(vel[q]) * r + (k[q] + k[q - st]) * d2)
-                total += air[q + st] * (abs(vel[q + st]) * r + (k[q] + k[q + st]) * d2)
-            most = max(most, total)
-        rate[kj] = most
+    for row in prange(ny):
+        for l in range(nz):
+            q0 = np.uint64((l + HALO) * sz + (row + HALO) * sy + HALO)
+            for i in range(nx):
+                q = q0 + np.uint64(i)
+                one = outflow_rate(u, v, w, k, air, q, np.uint64(sy), np.uint64(sz), rx, ry, rz, dx2, dy2, dz2)
+                rate[row] = max(rate[row], one)
+
+
+@gpu("T* T* T* T* u1* T* u4 u4 u4 u4 T T T T T T", dims=2)
+def row_rates_gpu(row, i, u, v, w, k, air, rate, nz, q0, sy, sz, rx, ry, rz, dx2, dy2, dz2):
+    q = flat_index(q0, np.uint32(0), row, i, sy, sz)
+    most, l = type(rx)(0), np.uint32(0)
+    while l < nz:
+        most = max(most, outflow_rate(u, v, w, k, air, q, np.uint64(sy), np.uint64(sz), rx, ry, rz, dx2, dy2, dz2))
+        q += np.uint64(sz)
+        l = np.uint32(l + np.uint32(1))
+    raise_to(rate, row, most)
 
 
 def stable_step(
@@ -293,64 +424,22 @@ def stable_step(
     """Return the longest time step [s] of a stage that makes no new extremum; infinite where nothing moves.
 
     dt = 1 / max over cells of sum over open faces (|u_f| / h + K_f / h^2). A tile's own value: the grid's is the least of all.
-    Arrays as in `transport_stage`, `is_air` as in `air_neighbours`.
+    Arrays as in `transport_stage`, `is_air` as in `air_neighbours`; the sums are made in the type of `u`. On the GPU this waits
+    for the result.
     """
     _, nz, _, ny, _, nx = interior(u)
     if nz * ny * nx == 0:
         return float("inf")
     dz, dy, dx = spacing
-    rate = np.zeros(nz * ny)
-    flat = (a.reshape(-1) for a in (u, v, w, diffusivity, is_air))
-    half_dz2 = 0.5 / dz**2 if vertical_diffusion else 0.0
-    sy, sz = u.shape[2], u.shape[1] * u.shape[2]
-    _row_rates(*flat, rate, nz, ny, nx, sy, sz, 1 / dx, 1 / dy, 1 / dz, 0.5 / dx**2, 0.5 / dy**2, half_dz2)
+    rate = array_module(u).zeros(ny, u.dtype)
+    arrays = (u, v, w, diffusivity, is_air, rate)
+    scalars = (1 / dx, 1 / dy, 1 / dz, 0.5 / dx**2, 0.5 / dy**2, 0.5 / dz**2 if vertical_diffusion else 0.0)
+    q0, sy, sz = strides(u)
+    if on_gpu(*arrays):
+        row_rates_gpu((ny, nx), *arrays, nz, q0, sy, sz, *scalars)
+        rate = rate.get()
+    else:
+        kind = u.dtype.type
+        _row_rates(*(a.reshape(-1) for a in arrays), nz, ny, nx, sy, sz, *(kind(x) for x in scalars))
     most = float(rate.max())
     return 1.0 / most if most > 0.0 else float("inf")
-
-
-@threads
-def _sides(t, u, v, profile, west, east, north, south):
-    nz, ny, nx = t.shape[0] - 2 * HALO, t.shape[1] - 2 * HALO, t.shape[2] - 2 * HALO
-    for k in prange(HALO, HALO + nz):
-        p = profile[k - HALO]
-        for j in range(HALO, HALO + ny):
-            for h in range(HALO):
-                if west:
-                    t[k, j, h] = p if u[k, j, HALO] > 0 else t[k, j, HALO]
-                if east:
-                    t[k, j, HALO + nx + h] = p if u[k, j, HALO + nx] < 0 else t[k, j, HALO + nx - 1]
-        for i in range(HALO, HALO + nx):
-            for h in range(HALO):
-                if north:
-                    t[k, h, i] = p if v[k, HALO, i] > 0 else t[k, HALO, i]
-                if south:
-                    t[k, HALO + ny + h, i] = p if v[k, HALO + ny, i] < 0 else t[k, HALO + ny - 1, i]
-
-
-def fill_boundary(
-    temperature: NDArray[Any],
-    u: NDArray[Any],
-    v: NDArray[Any],
-    profile: NDArray[Any],
-    top: float,
-    sides: tuple[bool, bool, bool, bool] = (True, True, True, True),
-) -> None:
-    """Fill the halo beyond the grid's edge: inflow brings `profile`, outflow has no gradient, the top is at `top`.
-
-    Parameters
-    ----------
-    temperature, u, v : (nz + 4, ny + 4, nx + 4) float
-        The halo of `temperature` [K] is written; below the ground it takes the lowest cell.
-    profile : (nz,) float
-        Temperature of the air that flows in [K].
-    top : float
-        Temperature above the uppermost layer [K].
-    sides : (west, east, north, south)
-        Which sides of this tile lie on the grid's edge; the others belong to the halo exchange.
-    """
-    if 0 in interior(temperature)[1::2]:
-        return
-    kind = temperature.dtype.type
-    _sides(temperature, u, v, profile.astype(kind), *sides)
-    temperature[:HALO] = temperature[HALO]
-    temperature[-HALO:] = kind(top)

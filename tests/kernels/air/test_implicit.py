@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from numba import set_num_threads
 
+from felsina.kernels.air.boundary import fill_boundary
 from felsina.kernels.air.implicit import LANES, relax_columns
-from felsina.kernels.air.transport import HALO, air_neighbours, fill_boundary, stable_step, transport_stage
+from felsina.kernels.air.transport import HALO, air_neighbours, stable_step, transport_stage
 from felsina.kernels.air.wind import air_cells, fit_wind
 
 SPACING = (3.0, 4.0, 4.0)
@@ -32,13 +33,11 @@ class Quarter:
         fill_boundary(t, self.wind[0], self.wind[1], self.inflow, 300.0)
 
     def sweep(self, t, start, dt):
-        change = 0.0
+        change = np.zeros(t.shape[1] - 2 * HALO, t.dtype)
         for colour in (0, 1):
             self.boundary(t)
-            change = max(
-                change, relax_columns(t, start, *self.wind, self.diffusivity, self.air, self.source, SPACING, dt, colour)
-            )
-        return change
+            relax_columns(t, start, *self.wind, self.diffusivity, self.air, self.source, SPACING, dt, colour, change)
+        return float(change.max())
 
 
 def solved(case, dt, sweeps=400):
@@ -140,7 +139,7 @@ def test_tiles_and_threads_give_the_same_bits(dtype):
                     cut = (slice(None), slice(j0, j1 + 2 * HALO), slice(i0, i1 + 2 * HALO))
                     tile = np.ascontiguousarray(t[cut])
                     parts = [np.ascontiguousarray(a[cut]) for a in arrays]
-                    relax_columns(tile, *parts, SPACING, 60.0, colour, (j0, i0))
+                    relax_columns(tile, *parts, SPACING, 60.0, colour, np.zeros(j1 - j0, dtype), (j0, i0))
                     new[HALO:-HALO, j0 + HALO : j1 + HALO, i0 + HALO : i1 + HALO] = tile[INNER]
             t[INNER] = new[INNER]
     np.testing.assert_array_equal(t[INNER], whole[INNER])
@@ -152,13 +151,52 @@ def test_a_row_wider_than_a_block_of_lanes_gives_the_bits_of_its_parts():
     shape = (4 + 4, 2 + 4, nx + 4)
     t, start, u, v, w, s = (rng.normal(0, 1, shape).astype(np.float32) for _ in range(6))
     k, air = rng.uniform(0, 1, shape).astype(np.float32), (rng.random(shape) > 0.3).astype(np.uint8)
-    whole = t.copy()
-    change = relax_columns(whole, start, u, v, w, k, air, s, SPACING, 30.0, 1)
+    whole, change = t.copy(), np.zeros(2, np.float32)
+    relax_columns(whole, start, u, v, w, k, air, s, SPACING, 30.0, 1, change)
     held = (np.arange(2)[:, None] + np.arange(nx)[None, :] + 1) % 2 == 1
     assert (whole[INNER][:, held] == t[INNER][:, held]).all()
-    assert change == pytest.approx(np.abs(whole - t).max(), rel=1e-5)  # of float32 values near 1: T + d loses up to 1e-7 of d
+    # Of float32 values near 1: T + d loses up to 1e-7 of d.
+    np.testing.assert_allclose(change, np.abs(whole - t)[INNER].max((0, 2)), rtol=1e-5)
     cuts = (0, 1, 300, LANES + 5, nx)
     for a, b in pairwise(cuts):
         parts = [np.ascontiguousarray(x[:, :, a : b + 2 * HALO]) for x in (t, start, u, v, w, k, air, s)]
-        relax_columns(*parts, SPACING, 30.0, 1, (0, a))
+        relax_columns(*parts, SPACING, 30.0, 1, np.zeros(2, np.float32), (0, a))
         assert parts[0][INNER].tobytes() == whole[INNER][:, :, a:b].tobytes()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("colour", [0, 1])
+def test_any_order_of_boxes_gives_the_bits_of_the_whole(dtype, colour):
+    rng = np.random.default_rng(4)
+    shape = (5 + 4, 9 + 4, LANES + 30 + 4)
+    t, start, u, v, w, s = (rng.normal(0, 1, shape).astype(dtype) for _ in range(6))
+    k, air = rng.uniform(0, 1, shape).astype(dtype), (rng.random(shape) > 0.3).astype(np.uint8)
+    whole, change = t.copy(), np.zeros(9, dtype)
+    relax_columns(whole, start, u, v, w, k, air, s, SPACING, 30.0, colour, change, (3, 4))
+    for _ in range(4):
+        j, i = sorted(rng.integers(0, 10, 2)), sorted(rng.integers(0, LANES + 31, 2))
+        inside = (*j, *i)
+        ring = [(0, j[0], 0, LANES + 30), (j[1], 9, 0, LANES + 30), (*j, 0, i[0]), (*j, i[1], LANES + 30)]
+        parts, moved = t.copy(), np.zeros(9, dtype)
+        for box in (*ring, inside):
+            relax_columns(parts, start, u, v, w, k, air, s, SPACING, 30.0, colour, moved, (3, 4), box)
+        assert parts.tobytes() == whole.tobytes()
+        assert moved.tobytes() == change.tobytes()
+
+
+def test_the_largest_change_is_raised_never_lowered():
+    case, change = Quarter(), np.full(11, 0.5)
+    case.boundary(case.temperature)
+    t = case.temperature.copy()
+    arrays = (*case.wind, case.diffusivity, case.air, case.source)
+    relax_columns(t, case.temperature, *arrays, SPACING, 60.0, 0, change)
+    assert (np.abs(t - case.temperature).max((0, 2))[HALO:-HALO] <= 0.5).all() and (change >= 0.5).all()
+    relax_columns(t, case.temperature, *arrays, SPACING, 60.0, 0, change, box=(0, 0, 0, 14))
+    assert (change >= 0.5).all()
+
+
+def test_a_temperature_that_would_be_relaxed_in_a_copy_is_an_error():
+    case = Quarter()
+    arrays = (case.temperature, *case.wind, case.diffusivity, case.air, case.source)
+    with pytest.raises(ValueError, match="C-contiguous"):
+        relax_columns(np.asfortranarray(case.temperature), *arrays, SPACING, 60.0, 0, np.zeros(11))

@@ -4,7 +4,8 @@ import numba
 import numpy as np
 import pytest
 
-from felsina.kernels.air.transport import HALO, SSP_RK3, air_neighbours, fill_boundary, stable_step, transport_stage
+from felsina.kernels.air.boundary import fill_boundary
+from felsina.kernels.air.transport import HALO, SSP_RK3, air_neighbours, stable_step, transport_stage
 from felsina.kernels.air.wind import air_cells, fit_wind
 
 SPACING = (2.0, 4.0, 5.0)

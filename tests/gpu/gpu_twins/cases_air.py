@@ -1,0 +1,145 @@
+"""Cases of the canopy air: transport, relaxation, diffusion and their boundary.
+
+Temperatures are differences from a reference of about 1 K here, so that rounding is not hidden behind 300 K. A cell sums some
+twenty terms of size 1, and contraction may round each of them differently: 1e-6 in float32, as many roundings in float64.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from felsina.kernels.air import boundary, implicit, transport
+from felsina.kernels.air.transport import HALO
+from gpu_twins.harness import Work, case
+
+SPACING = (2.0, 4.0, 5.0)
+LAYERS, ROWS = 5, 7
+
+
+def _columns(scale: int) -> int:
+    return 13 * scale
+
+
+def _cells(scale: int) -> int:
+    return LAYERS * (ROWS - 1) * (_columns(scale) - 3)
+
+
+def air_box(rng, scale, kind):
+    """A box of air with obstacles: T, T_start, u, v, w, K, S and the mask, all different in every cell, halo included."""
+    shape = (LAYERS + 2 * HALO, ROWS + 2 * HALO, _columns(scale) + 2 * HALO)
+    t, start, u, v, w, s = (rng.normal(0, 1, shape).astype(kind) for _ in range(6))
+    k = rng.uniform(0.1, 2, shape).astype(kind)
+    # Rooms of air between obstacles, so that every combination of open and closed faces occurs.
+    return t, start, u, v, w, k, s, (rng.random(shape) > 0.25).astype(np.uint8)
+
+
+def _stage(rng, scale, put, kind, scheme):
+    t, start, u, v, w, k, s, air = air_box(rng, scale, kind)
+    bits = put(transport.air_neighbours(air))
+    out = put(np.full(t.shape, 7.0, kind))
+    inputs = [put(a) for a in (t, start, u, v, w, k)]
+    box = (0, LAYERS, 1, ROWS, 2, _columns(scale) - 1)
+    transport.transport_stage(*inputs, bits, put(s), out, SPACING, 0.21, 0.25, scheme, box=box)
+    return {"out": out}
+
+
+STAGE = Work("cell", _cells, 8 * 4 + 2, 110)
+
+
+@case(transport.koren_gpu, relative=1e-6, absolute=1e-6, scale=4096, work=STAGE)
+def koren_stage_f4(rng, scale, put):
+    return _stage(rng, scale, put, np.float32, "koren")
+
+
+@case((transport.koren_gpu, "f8"), relative=1e-14, absolute=4e-15)
+def koren_stage_f8(rng, scale, put):
+    return _stage(rng, scale, put, np.float64, "koren")
+
+
+@case(transport.upwind_gpu, relative=1e-6, absolute=1e-6, scale=4096, work=Work("cell", _cells, 8 * 4 + 2, 60))
+def upwind_stage_f4(rng, scale, put):
+    return _stage(rng, scale, put, np.float32, "upwind")
+
+
+@case((transport.upwind_gpu, "f8"), relative=1e-14, absolute=4e-15)
+def upwind_stage_f8(rng, scale, put):
+    return _stage(rng, scale, put, np.float64, "upwind")
+
+
+@case(transport.neighbours_gpu, scale=4096, work=Work("cell", lambda scale: LAYERS * ROWS * _columns(scale), 1 + 2, 0))
+def air_neighbours(rng, scale, put):
+    air = put(air_box(rng, scale, np.float32)[-1])
+    return {"bits": transport.air_neighbours(air), "air": air}
+
+
+def _step(rng, scale, put, kind):
+    _, _, u, v, w, k, _, air = air_box(rng, scale, kind)
+    # A single cell decides: one after another from each side of every axis, in each of them another face counts.
+    steps = []
+    for axis in (None, 0, 1, 2):
+        faces = [np.where(rng.random(a.shape) < 0.02, a, 0).astype(kind) if n == axis else a for n, a in enumerate((u, v, w))]
+        placed = [put(a) for a in (*faces, k, air)]
+        steps += [transport.stable_step(*placed, SPACING), transport.stable_step(*placed, SPACING, False)]
+    return {"step": put(np.array(steps, kind))}
+
+
+@case(transport.row_rates_gpu, relative=1e-6, scale=4096, work=Work("cell", _cells, 4 * 4 + 1, 30))
+def stable_step_f4(rng, scale, put):
+    return _step(rng, scale, put, np.float32)
+
+
+@case((transport.row_rates_gpu, "f8"), relative=1e-14)
+def stable_step_f8(rng, scale, put):
+    return _step(rng, scale, put, np.float64)
+
+
+def _boundary(rng, scale, put, kind):
+    t, _, u, v, *_ = air_box(rng, scale, kind)
+    profile = put(rng.normal(0, 1, LAYERS).astype(kind))
+    some, every = put(t), put(t.copy())
+    boundary.fill_boundary(some, put(u), put(v), profile, 0.625, (True, False, False, True))
+    boundary.fill_boundary(every, put(u), put(v), profile, 0.375)
+    return {"some": some, "every": every}
+
+
+@case(boundary.side_gpu, boundary.caps_gpu)
+def fill_boundary_f4(rng, scale, put):
+    return _boundary(rng, scale, put, np.float32)
+
+
+@case((boundary.side_gpu, "f8"), (boundary.caps_gpu, "f8"))
+def fill_boundary_f8(rng, scale, put):
+    return _boundary(rng, scale, put, np.float64)
+
+
+def _relaxed(rng, scale, put, kind):
+    t, start, u, v, w, k, s, air = air_box(rng, scale, kind)
+    # A closed cell that no face feeds keeps its value even at an infinite step: its diagonal is 0.
+    u[:, :, 5:7], v[:, 4:6, 5], w[:, 4, 5], k[:, 3:6, 4:7] = 0, 0, 0, 0
+    inputs = [put(a) for a in (start, u, v, w, k, air, s)]
+    change = put(np.zeros(ROWS, kind))
+    odd, even = put(t), put(t.copy())
+    nx = _columns(scale)
+    # Whole columns at once, and cut into a strip and the rest, with a scratch of one's own and one for the call.
+    scratch = implicit.relax_scratch(odd)
+    implicit.relax_columns(odd, *inputs, SPACING, 40.0, 1, change, (3, 6), scratch=scratch)
+    for box in ((1, 2, 0, nx), (2, ROWS, 1, nx)):
+        implicit.relax_columns(even, *inputs, SPACING, float("inf"), 0, change, (2, 1), box)
+    return {"odd": odd, "even": even, "change": change}
+
+
+# Of the elimination of a column of five: each of the terms above, divided by a diagonal of the size of the terms.
+@case(
+    implicit.relax_gpu,
+    relative=1e-6,
+    absolute=5e-6,
+    scale=4096,
+    work=Work("cell", lambda s: LAYERS * ROWS * _columns(s), 8 * 4 + 1 + 8, 60),
+)
+def relax_columns_f4(rng, scale, put):
+    return _relaxed(rng, scale, put, np.float32)
+
+
+@case((implicit.relax_gpu, "f8"), relative=1e-14, absolute=2e-14)
+def relax_columns_f8(rng, scale, put):
+    return _relaxed(rng, scale, put, np.float64)
