@@ -15,7 +15,8 @@ import numba
 import numpy as np
 from triad import best_time, triad_bandwidth
 
-from felsina.kernels.radiation.horizon import block_cells
+from felsina.kernels.radiation.obstacles import block_cells, obstacles
+from felsina.kernels.radiation.rays import even_azimuths, ray_tables
 from felsina.kernels.radiation.shadow import sun_visible
 from felsina.kernels.radiation.skyview import sky_view
 
@@ -48,17 +49,22 @@ def main() -> None:
     block = block_cells(z, building)
     print(f"{name} {z.shape[0]} x {z.shape[1]} px at 1 m, {block.mean():.2f} block cells, 1 thread, CPU time")
     print(f"triad {triad_bandwidth() / 1e9:.1f} GB/s")
+    t = best_time(lambda: obstacles(z, block, 1.0, 400.0), 3)
+    print(f"preparation of the obstacles, once: {z.size / t / 1e6:.0f} Mpx/core-s")
     for n_azimuth, target in ((64, 40), (32, 80)):
         for distance in (400.0, 1000.0):
-            t = best_time(lambda n=n_azimuth, d=distance: sky_view(z, block, 1.0, n, d), 2)  # type: ignore[misc]
+            city_heights, rays = obstacles(z, block, 1.0, distance), ray_tables(even_azimuths(n_azimuth), 1.0, distance)
+            t = best_time(lambda o=city_heights, r=rays: sky_view(o, r), 2)  # type: ignore[misc]
             rate = z.size / t / 1e3
             print(f"sky view N={n_azimuth} to {distance:.0f} m: {rate:.0f} kpx/core-s = {rate / target:.1f} x target {target}")
     tree = np.where(building, np.nan, z + 8.0).astype(np.float32)
     tree[(np.indices(z.shape).sum(axis=0) // 6) % 5 > 0] = np.nan
-    t = best_time(lambda: sky_view(z, block, 1.0, 32, 400.0, canopy_top=tree, canopy_base=tree - 5), 2)
+    with_trees, rays = obstacles(z, block, 1.0, 400.0, tree, tree - 5), ray_tables(even_azimuths(32), 1.0, 400.0)
+    t = best_time(lambda: sky_view(with_trees, rays), 2)
     print(f"sky view N=32 to 400 m with crowns: {z.size / t / 1e3:.0f} kpx/core-s")
+    bare, ray = obstacles(z, block, 1.0, 2000.0), ray_tables([2.4], 1.0, 2000.0)
     for elevation in (10.0, 30.0, 60.0):
-        t = best_time(lambda e=elevation: sun_visible(z, block, 1.0, 2.4, np.radians(e)), 3)  # type: ignore[misc]
+        t = best_time(lambda e=elevation: sun_visible(bare, ray, np.radians(e)), 3)  # type: ignore[misc]
         print(f"beam shadow at {elevation:.0f} degrees: {z.size / t / 1e6:.2f} Mpx/core-s")
 
 

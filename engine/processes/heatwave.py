@@ -39,6 +39,16 @@ from felsina.kernels.air.wind import (
 from felsina.kernels.blocks import block_mean, spread
 from felsina.kernels.constants import AIR_VOLUMETRIC_HEAT_CAPACITY, STEFAN_BOLTZMANN, ZERO_CELSIUS
 from felsina.kernels.energy.conduction import ConductionTables, conduct, conduction_tables
+from felsina.kernels.radiation.obstacles import (
+    HEIGHT_BLOCK,
+    Obstacles,
+    cells_in_reach,
+    height_blocks,
+    highest_in_reach,
+    highest_of_blocks,
+    split_heights,
+)
+from felsina.kernels.radiation.rays import even_azimuths, ray_tables
 from felsina.kernels.radiation.shadow import sun_visible
 from felsina.kernels.radiation.skyview import sky_view
 
@@ -167,6 +177,8 @@ class StreetHeat:
         self._world, self._scene, self._air, self._options = world, scene, air, options
         self._materials = Materials.shipped(3600.0 / SUB_STEPS)
         self._halo = HaloExchange(world, partition, HALO)
+        self._obstacles = city_obstacles(world, scene, options.horizon_distance_m)
+        self._rays = ray_tables(even_azimuths(options.azimuths), scene.resolution, options.horizon_distance_m)
         self._morphometry = world.reduce_exact(
             sum(
                 (morphometry_sums(scene.building_height, _box(t)) for t in partition.tiles_of(world.rank)),
@@ -222,9 +234,9 @@ class StreetHeat:
         for s in range(SUB_STEPS):
             shortwave = diffuse.copy()
             if s in up:
+                ray = ray_tables([forcing.azimuth[s]], scene.resolution, self._options.horizon_distance_m)
                 sun_visible(
-                    scene.surface, scene.is_block, scene.resolution, float(forcing.azimuth[s]), float(forcing.elevation[s]),
-                    self._options.horizon_distance_m, _box(tile.fine), visible, scene.canopy_top, scene.canopy_base,
+                    self._obstacles, ray, float(forcing.elevation[s]), _box(tile.fine), visible,
                     self._options.canopy_transmissivity,
                 )  # fmt: skip
                 shortwave += np.float32(forcing.direct_normal[s] * forcing.sine_elevation[s]) * visible
@@ -341,10 +353,7 @@ class StreetHeat:
         scene, air, ratio = self._scene, self._air, self._scene.ratio
         j0, j1, i0, i1 = (v * ratio for v in _box(air_tile))
         fine = Tile(air_tile.index, j0, j1, i0, i1, air_tile.rank)
-        sky = sky_view(
-            scene.surface, scene.is_block, scene.resolution, self._options.azimuths, self._options.horizon_distance_m,
-            _box(fine), None, scene.canopy_top, scene.canopy_base, self._options.canopy_transmissivity,
-        )  # fmt: skip
+        sky = sky_view(self._obstacles, self._rays, _box(fine), None, self._options.canopy_transmissivity)
         cover = np.ascontiguousarray(_window(scene.land_cover, fine)).reshape(-1)
         surface_class = self._materials.class_of(cover)
         n = surface_class.size
@@ -423,6 +432,22 @@ class Materials:
         table = np.zeros(int(self.codes.max()) + 1, np.int8)
         table[self.codes] = np.arange(len(self.codes), dtype=np.int8)
         return table[land_cover]
+
+
+def city_obstacles(world: World, scene: Scene, max_distance: float) -> Obstacles:
+    """Prepare the city for all marches up to a distance [m], once per node: every rank does its share of the rows."""
+    shape = scene.surface.shape
+    faces, ground = world.shared(shape, np.float32), world.shared(shape, np.float32)
+    blocks = world.shared(height_blocks(shape), np.float32)
+    j0, j1 = world.share_of(shape[0], HEIGHT_BLOCK)
+    b0, b1 = j0 // HEIGHT_BLOCK, -(-j1 // HEIGHT_BLOCK)
+    split_heights(scene.surface, scene.is_block, faces, ground, (j0, j1))
+    highest_of_blocks(faces, ground, scene.canopy_top, blocks, (b0, b1))
+    world.synchronise(faces, [(slice(j0, j1),)])
+    world.synchronise(ground, [(slice(j0, j1),)])
+    world.synchronise(blocks, [(slice(b0, b1),)])
+    reach = cells_in_reach(scene.resolution, max_distance)
+    return Obstacles(faces, ground, scene.canopy_top, scene.canopy_base, highest_in_reach(blocks, reach), reach)
 
 
 def waste_heat_sources(

@@ -12,7 +12,7 @@ from felsina.engine.grid import BLOCK, Grid
 from felsina.engine.parallel.world import World
 from felsina.engine.processes.heatwave import Scene
 from felsina.kernels.blocks import block_mean, block_mean_where, block_mode, block_share
-from felsina.kernels.radiation.horizon import block_cells
+from felsina.kernels.radiation.obstacles import block_cells
 
 ROOF_STEP = 1.0  # m above ground from which a cell of the surface model is a building
 CROWN_BASE = 0.25  # of the height of a tree: the trunk share that UMEP assumes

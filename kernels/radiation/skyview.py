@@ -6,41 +6,52 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from felsina.kernels._backend import threads
+from felsina.kernels._backend import array_module, cell, gpu, on_gpu, threads
 from felsina.kernels.radiation.horizon import (
     LANES,
     Window,
-    _march,
-    _start,
     cos2_of_tangent,
-    ray_tables,
-    surroundings,
+    highest_at,
+    highest_for,
+    load_heights,
+    march,
+    march_pixel,
+    own_crown,
+    start_lanes,
 )
+from felsina.kernels.radiation.obstacles import Obstacles, surface_height
+from felsina.kernels.radiation.rays import Rays, require_reach
+
+_ZERO, _ONE = np.float32(0.0), np.float32(1.0)
+_ZENITH = np.float32(1e9)  # tangent
+
+
+@cell
+def open_sky(tangent, top_tangent, base_tangent, opaque):
+    """Share of the sky [1] above the horizon of one azimuth, less what the canopy hull takes of it."""
+    under = cos2_of_tangent(max(tangent, min(base_tangent, top_tangent)))
+    over = cos2_of_tangent(max(tangent, top_tangent))
+    return cos2_of_tangent(tangent) - opaque * (under - over)
 
 
 @threads
 def _sky_view_driver(
-    surface, faces, ground, top, base, transmissivity, z_max, j0, i0, nj, ni, resolution, offsets, distances, weights, out
+    faces, ground, top, base, opaque, highest, j0, i0, nj, ni, half_cell, offsets, inverses, weights, share, out
 ):
     n_block = (ni + LANES - 1) // LANES
-    n_azimuth = offsets.shape[0]
-    share = np.float32(1.0) / np.float32(n_azimuth)
-    opaque = np.float32(1.0) - transmissivity
     for task in prange(nj * n_block):
         j, i = task // n_block, (task % n_block) * LANES
         n = min(LANES, ni - i)
         z0, t, total = np.empty(LANES, np.float32), np.empty(LANES, np.float32), np.zeros(LANES, np.float32)
         top_t, base_t = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
-        for a in range(n_azimuth):
-            _start(t, top_t, base_t, z0, surface, top, base, j0 + j, i0 + i, n, resolution)
-            _march(
-                t, top_t, base_t, faces, ground, top, base, z0, z_max, j0 + j, i0 + i, n, offsets[a], distances[a], weights[a]
-            )
+        load_heights(z0, faces, ground, j0 + j, i0 + i, n)
+        z_max = highest_for(highest, j0 + j, i0 + i, n)
+        for a in range(offsets.shape[0]):
+            start_lanes(t, top_t, base_t, z0, top, base, j0 + j, i0 + i, n, half_cell)
+            march(t, top_t, base_t, faces, ground, top, base, z0, z_max, j0 + j, i0 + i, n, offsets[a], inverses[a], weights[a])
             if top.shape[0] > 0:
                 for l in range(n):
-                    under = cos2_of_tangent(max(t[l], min(base_t[l], top_t[l])))
-                    over = cos2_of_tangent(max(t[l], top_t[l]))
-                    total[l] += cos2_of_tangent(t[l]) - opaque * (under - over)
+                    total[l] += open_sky(t[l], top_t[l], base_t[l], opaque)
             else:
                 for l in range(n):
                     total[l] += cos2_of_tangent(t[l])
@@ -48,16 +59,47 @@ def _sky_view_driver(
             out[j, i + l] = total[l] * share if z0[l] == z0[l] else z0[l]
 
 
+@gpu("f4* f4* f4* i4* f4* f4* f4* f4 u4 u4 u4 u4 u4 u4 u4", dims=2)
+def sky_view_gpu(y, x, faces, ground, highest, offset, inverse, weight, out, share, ny, nx, n_azimuth, n_step, j0, i0, ni):
+    j, i = np.uint32(j0 + y), np.uint32(i0 + x)
+    here = np.uint32(j * nx + i)
+    z0 = surface_height(faces[here], ground[here])
+    z_max = highest_at(highest, j, i, nx)
+    total = _ZERO
+    for a in range(n_azimuth):
+        t, _, _ = march_pixel(
+            _ZERO, _ZERO, _ZENITH, faces, ground, ground, ground, False, z0, z_max, np.int32(j), np.int32(i), ny, nx,
+            offset, inverse, weight, np.uint32(np.uint32(a) * n_step), n_step,
+        )  # fmt: skip
+        total += cos2_of_tangent(t)
+    out[np.uint32(y * ni + x)] = total * share if z0 == z0 else z0
+
+
+@gpu("f4* f4* f4* f4* f4* i4* f4* f4* f4* f4 f4 f4 u4 u4 u4 u4 u4 u4 u4", dims=2)
+def sky_view_with_crowns_gpu(
+    y, x, faces, ground, top, base, highest, offset, inverse, weight, out, share, opaque, half_cell, ny, nx, n_azimuth, n_step,
+    j0, i0, ni,
+):  # fmt: skip
+    j, i = np.uint32(j0 + y), np.uint32(i0 + x)
+    here = np.uint32(j * nx + i)
+    z0 = surface_height(faces[here], ground[here])
+    z_max = highest_at(highest, j, i, nx)
+    total = _ZERO
+    for a in range(n_azimuth):
+        own_top, own_base = own_crown(top[here], base[here], z0, half_cell)
+        t, top_t, base_t = march_pixel(
+            _ZERO, own_top, own_base, faces, ground, top, base, True, z0, z_max, np.int32(j), np.int32(i), ny, nx,
+            offset, inverse, weight, np.uint32(np.uint32(a) * n_step), n_step,
+        )  # fmt: skip
+        total += open_sky(t, top_t, base_t, opaque)
+    out[np.uint32(y * ni + x)] = total * share if z0 == z0 else z0
+
+
 def sky_view(
-    surface: NDArray[np.float32],
-    is_block: NDArray[np.bool_],
-    resolution: float,
-    n_azimuth: int = 32,
-    max_distance: float = 500.0,
+    obstacles: Obstacles,
+    rays: Rays,
     window: Window | None = None,
     out: NDArray[np.float32] | None = None,
-    canopy_top: NDArray[np.float32] | None = None,
-    canopy_base: NDArray[np.float32] | None = None,
     transmissivity: float = 0.03,
 ) -> NDArray[np.float32]:
     """Compute the sky view factor of an upward-facing horizontal receiver in each cell centre of the surface.
@@ -74,41 +116,50 @@ def sky_view(
 
     Parameters
     ----------
-    surface : (ny, nx) float32
-        Surface height without trees [m]; NaN is no surface.
-    is_block : (ny, nx) bool
-        Height model of each cell (`horizon.block_cells`).
-    resolution : float
-        Cell size [m].
-    n_azimuth : int
-        Number of directions (32; 64 is the reference).
-    max_distance : float
-        Reach of the horizon [m]: a property of the model, not of a tile.
+    obstacles : Obstacles
+        Heights of the whole model, (ny, nx).
+    rays : Rays
+        Tables of the directions, such as `ray_tables(even_azimuths(32), resolution, 500.0)` (32 azimuths; 64 is the reference),
+        in the same memory.
     window : (j0, j1, i0, i1)
-        Part of the array to compute; all of it by default. Any cut gives the same bits.
+        Part of the model to compute; all of it by default. Any cut gives the same bits.
     out : (j1 - j0, i1 - i0) float32
-    canopy_top, canopy_base : (ny, nx) float32
-        Height of crown top and crown base on the datum of `surface` [m]; no crown where NaN or top <= surface.
     transmissivity : float
         Share of the light that passes a crown (0.03: a deciduous tree in leaf, as SOLWEIG).
 
     Returns
     -------
     (j1 - j0, i1 - i0) float32
-        Sky view factor [1]; NaN where `surface` is.
+        Sky view factor [1]; NaN where the surface is unknown.
+
+    Raises
+    ------
+    ValueError
+        When the rays are longer than the obstacles were prepared for.
 
     References
     ----------
     Johnson and Watson 1984, J. Climate Appl. Meteorol. 23, 329-335; Lindberg and Grimmond 2011, Theor. Appl. Climatol. 105.
     """
-    j0, j1, i0, i1 = window or (0, surface.shape[0], 0, surface.shape[1])
+    faces, ground, top, base, highest, _ = obstacles
+    require_reach(obstacles, rays)
+    j0, j1, i0, i1 = window or (0, faces.shape[0], 0, faces.shape[1])
+    nj, ni = max(0, j1 - j0), max(0, i1 - i0)
     if out is None:
-        out = np.empty((j1 - j0, i1 - i0), np.float32)
-    if j1 > j0 and i1 > i0:
-        part, faces, ground, canopy, z_max, j, i = surroundings(
-            surface, is_block, resolution, max_distance, (j0, j1, i0, i1), canopy_top, canopy_base
-        )
-        tables = ray_tables(n_azimuth, resolution, max_distance)
-        tau = np.float32(transmissivity)
-        _sky_view_driver(part, faces, ground, *canopy, tau, z_max, j, i, j1 - j0, i1 - i0, np.float32(resolution), *tables, out)
+        out = array_module(faces).empty((nj, ni), np.float32)
+    if nj == 0 or ni == 0:
+        return out
+    tables = (rays.offset, rays.inverse, rays.weight)
+    share = _ONE / np.float32(len(rays.azimuth))
+    opaque, half_cell = _ONE - np.float32(transmissivity), np.float32(0.5) * np.float32(rays.resolution)
+    if not on_gpu(faces, ground, top, base, highest, *tables, out):
+        _sky_view_driver(faces, ground, top, base, opaque, highest, j0, i0, nj, ni, half_cell, *tables, share, out)
+        return out
+    shape = (*faces.shape, *rays.weight.shape, j0, i0, ni)
+    if top.size > 0:
+        sky_view_with_crowns_gpu(
+            (nj, ni), faces, ground, top, base, highest, *tables, out, share, opaque, half_cell, *shape
+        )  # fmt: skip
+    else:
+        sky_view_gpu((nj, ni), faces, ground, highest, *tables, out, share, *shape)
     return out

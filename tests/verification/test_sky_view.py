@@ -5,13 +5,16 @@ import math
 import numpy as np
 import pytest
 
-from felsina.kernels.radiation.horizon import block_cells
+from felsina.kernels.radiation.obstacles import block_cells, obstacles
+from felsina.kernels.radiation.rays import even_azimuths, ray_tables
 from felsina.kernels.radiation.skyview import sky_view
 
 
-def psi_at(z, building, j, i, n_azimuth, max_distance=1e4, resolution=1.0, **trees):
+def psi_at(z, building, j, i, n_azimuth, max_distance=1e4, resolution=1.0, trees=(), transmissivity=0.03):
     block = block_cells(z / np.float32(resolution), building)
-    return float(sky_view(z, block, resolution, n_azimuth, max_distance, (j, j + 1, i, i + 1), **trees)[0, 0])
+    city = obstacles(z, block, resolution, max_distance, *trees)
+    rays = ray_tables(even_azimuths(n_azimuth), resolution, max_distance)
+    return float(sky_view(city, rays, (j, j + 1, i, i + 1), None, transmissivity)[0, 0])
 
 
 def canyon(height, width, nx=101, ny=1601):
@@ -136,5 +139,5 @@ def test_a_closed_crown_ring_passes_its_transmissivity():
     r2 = crown.sum() / math.pi
     gap = 1 - r2 / (r2 + base**2)  # sky below the base seen at the far edge
     for tau in (0.0, 0.03, 0.5, 1.0):
-        got = psi_at(z, np.zeros((n, n), bool), 100, 100, 64, canopy_top=top, canopy_base=low, transmissivity=tau)
+        got = psi_at(z, np.zeros((n, n), bool), 100, 100, 64, trees=(top, low), transmissivity=tau)
         assert got == pytest.approx(gap + tau * (1 - gap), abs=5e-4)

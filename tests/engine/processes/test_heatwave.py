@@ -21,7 +21,7 @@ from felsina.engine.processes.heatwave import (
     waste_heat_sources,
 )
 from felsina.kernels.constants import AIR_VOLUMETRIC_HEAT_CAPACITY, STEFAN_BOLTZMANN, ZERO_CELSIUS
-from felsina.kernels.radiation.horizon import block_cells
+from felsina.kernels.radiation.obstacles import block_cells
 
 NY = NX = 24  # air columns of 4 m
 RATIO, LAYERS = 2, 8

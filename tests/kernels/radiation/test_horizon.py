@@ -6,9 +6,25 @@ import numba
 import numpy as np
 import pytest
 
-from felsina.kernels.radiation.horizon import block_cells, horizon_tangents, ray_table
+from felsina.kernels.radiation.horizon import horizon_tangents
+from felsina.kernels.radiation.obstacles import block_cells, obstacles
+from felsina.kernels.radiation.rays import even_azimuths, ray_tables
 from felsina.kernels.radiation.shadow import shadow_fraction, sun_visible
 from felsina.kernels.radiation.skyview import sky_view
+
+
+def rays(n_azimuth, max_distance):
+    return ray_tables(even_azimuths(n_azimuth), 1.0, max_distance)
+
+
+def sky(z, block, n_azimuth, max_distance, window=None, trees=()):
+    return sky_view(obstacles(z, block, 1.0, max_distance, *trees), rays(n_azimuth, max_distance), window)
+
+
+def light(z, block, azimuth, elevation, max_distance=60.0, window=None, trees=()):
+    return sun_visible(
+        obstacles(z, block, 1.0, max_distance, *trees), ray_tables([azimuth], 1.0, max_distance), elevation, window
+    )
 
 
 def scene(ny=70, nx=171, seed=3):
@@ -58,7 +74,7 @@ def plain_tangent(z, block, j, i, azimuth, max_distance):
 
 def test_horizons_equal_the_plain_cell_by_cell_definition():
     z, block, *_ = scene()
-    got = horizon_tangents(z, block, 1.0, 16, 60.0)
+    got = horizon_tangents(obstacles(z, block, 1.0, 60.0), rays(16, 60.0))
     rng = np.random.default_rng(0)
     for _ in range(120):
         a, j, i = rng.integers(16), rng.integers(z.shape[0]), rng.integers(z.shape[1])
@@ -67,41 +83,27 @@ def test_horizons_equal_the_plain_cell_by_cell_definition():
         assert got[a, j, i] == pytest.approx(want, abs=2e-4, rel=1e-5)
 
 
-@pytest.mark.parametrize("azimuth", [0.0, math.pi / 4, math.pi / 2, math.pi, 1.5 * math.pi, 0.3, 4.0])
-def test_a_ray_enters_each_cell_where_it_left_the_last(azimuth):
-    offset, distance, _ = ray_table(azimuth, 1.0, 50.0)
-    ends = [0.5 / max(abs(math.sin(azimuth)), abs(math.cos(azimuth)))]
-    for k in range(len(offset)):
-        for slot in (0, 1):
-            entry, leave = distance[k, 2 * slot], distance[k, 2 * slot + 1]
-            if entry >= 0:
-                assert entry == pytest.approx(ends[-1], abs=1e-4)
-                ends.append(float(leave))
-                middle = 0.5 * (entry + leave)
-                expected = (-math.cos(azimuth) * middle, math.sin(azimuth) * middle)
-                assert np.abs(offset[k, slot] - expected).max() <= 0.5 + 1e-5
-
-
 @pytest.mark.parametrize("crowns", [False, True])
 def test_any_window_gives_the_same_bits(crowns):
     z, block, top, base = scene()
-    trees = {"canopy_top": top, "canopy_base": base} if crowns else {}
-    whole = sky_view(z, block, 1.0, 16, 40.0, **trees)
-    light = sun_visible(z, block, 1.0, 2.1, 0.4, 60.0, **trees)
+    trees = (top, base) if crowns else ()
+    city, table, ray = obstacles(z, block, 1.0, 60.0, *trees), rays(16, 40.0), ray_tables([2.1], 1.0, 60.0)
+    whole, lit, high = sky_view(city, table), sun_visible(city, ray, 0.4), horizon_tangents(city, table)
     rng = np.random.default_rng(1)
     for _ in range(5):
         j0, i0 = rng.integers(0, z.shape[0]), rng.integers(0, z.shape[1])
         window = (j0, rng.integers(j0, z.shape[0] + 1), i0, rng.integers(i0, z.shape[1] + 1))
-        cut = np.s_[window[0] : window[1], window[2] : window[3]]
-        assert sky_view(z, block, 1.0, 16, 40.0, window, **trees).tobytes() == whole[cut].tobytes()
-        assert sun_visible(z, block, 1.0, 2.1, 0.4, 60.0, window, **trees).tobytes() == light[cut].tobytes()
+        cut = np.s_[..., window[0] : window[1], window[2] : window[3]]
+        assert sky_view(city, table, window).tobytes() == whole[cut].tobytes()
+        assert sun_visible(city, ray, 0.4, window).tobytes() == lit[cut].tobytes()
+        assert horizon_tangents(city, table, window).tobytes() == high[cut].tobytes()
 
 
 def test_a_tile_with_its_reach_gives_the_bits_of_the_whole():
     z, block, top, base = scene(60, 200)
-    whole = sky_view(z, block, 1.0, 16, 30.0, canopy_top=top, canopy_base=base)
+    whole = sky(z, block, 16, 30.0, trees=(top, base))
     tile = np.s_[:, 40:160]
-    part = sky_view(z[tile], block[tile], 1.0, 16, 30.0, (0, 60, 33, 87), None, top[tile], base[tile])
+    part = sky(z[tile], block[tile], 16, 30.0, (0, 60, 33, 87), (top[tile], base[tile]))
     assert part.tobytes() == whole[:, 73:127].tobytes()
 
 
@@ -112,62 +114,69 @@ def test_thread_counts_give_the_same_bits():
     try:
         for n in {1, min(2, numba.config.NUMBA_NUM_THREADS)}:
             numba.set_num_threads(n)
-            bits.add(sky_view(z, block, 1.0, 16, 40.0, canopy_top=top, canopy_base=base).tobytes())
+            bits.add(sky(z, block, 16, 40.0, trees=(top, base)).tobytes())
     finally:
         numba.set_num_threads(keep)
     assert len(bits) == 1
 
 
 def test_stopping_early_drops_nothing():
-    # A tower far outside the reach lifts the highest height of the cut and with it the point where the march stops.
+    # A tower outside the reach lifts the highest height of its block and with it the point where the march stops.
     z, block, *_ = scene()
-    high = np.pad(z, ((0, 0), (0, 41)), constant_values=np.float32(300.0))
+    high = np.pad(z, ((0, 0), (0, 42)), constant_values=np.float32(300.0))
     tall = high.copy()
     tall[:, -1] = 5000.0
-    wide = np.pad(block, ((0, 0), (0, 41)))
+    wide = np.pad(block, ((0, 0), (0, 42)))
     window = (0, 70, 100, 171)
-    assert (
-        horizon_tangents(high, wide, 1.0, 8, 40.0, window).tobytes()
-        == horizon_tangents(tall, wide, 1.0, 8, 40.0, window).tobytes()
-    )
+    low, lifted = (obstacles(z, wide, 1.0, 40.0) for z in (high, tall))
+    assert (low.highest != lifted.highest).any()
+    table = rays(8, 40.0)
+    assert horizon_tangents(low, table, window).tobytes() == horizon_tangents(lifted, table, window).tobytes()
+    never = lifted._replace(highest=np.full_like(lifted.highest, 1e9))
+    assert horizon_tangents(never, table).tobytes() == horizon_tangents(lifted, table).tobytes()
 
 
 def test_empty_and_single_cells_work():
     one, no = np.array([[7.0]], np.float32), np.zeros((1, 1), bool)
-    assert sky_view(one, no, 1.0)[0, 0] == 1.0
-    assert sun_visible(one, no, 1.0, 1.0, 0.1)[0, 0] == 1.0
-    assert sky_view(one, no, 1.0, window=(0, 0, 0, 1)).shape == (0, 1)
-    assert sun_visible(np.zeros((0, 0), np.float32), np.zeros((0, 0), bool), 1.0, 1.0, 0.1).shape == (0, 0)
+    assert sky(one, no, 32, 500.0)[0, 0] == 1.0
+    assert light(one, no, 1.0, 0.1)[0, 0] == 1.0
+    assert sky(one, no, 32, 500.0, (0, 0, 0, 1)).shape == (0, 1)
+    assert light(np.zeros((0, 0), np.float32), np.zeros((0, 0), bool), 1.0, 0.1).shape == (0, 0)
+
+
+def test_rays_longer_than_the_obstacles_were_prepared_for_are_refused():
+    city = obstacles(np.zeros((9, 9), np.float32), np.zeros((9, 9), bool), 1.0, 20.0)
+    for march in (sky_view, horizon_tangents):
+        with pytest.raises(ValueError, match="22 steps, but the obstacles were prepared for 21"):
+            march(city, rays(8, 21.0))
+    with pytest.raises(ValueError, match="prepared for 21"):
+        sun_visible(city, ray_tables([0.0], 1.0, 21.0), 0.1)
+
+
+def test_the_sun_stands_in_one_direction():
+    city = obstacles(np.zeros((9, 9), np.float32), np.zeros((9, 9), bool), 1.0, 20.0)
+    with pytest.raises(ValueError, match="holds 2"):
+        sun_visible(city, ray_tables([0.0, 1.0], 1.0, 20.0), 0.1)
 
 
 def test_unknown_surface_stays_unknown_and_shades_nobody():
     z = np.zeros((9, 9), np.float32)
     z[4, 6] = np.nan
-    psi = sky_view(z, np.ones((9, 9), bool), 1.0)
+    psi = sky(z, np.ones((9, 9), bool), 32, 500.0)
     assert np.isnan(psi[4, 6]) and np.isnan(psi).sum() == 1
     assert (psi[~np.isnan(psi)] == 1.0).all()
 
 
 def test_the_sun_below_the_horizon_lights_nothing():
     z, block, *_ = scene()
-    assert (sun_visible(z, block, 1.0, 1.0, -0.01) == 0).all()
-    assert (shadow_fraction(z, block, 1.0, np.array([1.0]), np.array([-0.1])) == 0).all()
+    assert (light(z, block, 1.0, -0.01) == 0).all()
+    z[3, 5] = np.nan
+    assert np.argwhere(np.isnan(light(z, block, 1.0, -0.01))).tolist() == [[3, 5]]
+    assert (shadow_fraction(obstacles(z, block, 1.0, 60.0), ray_tables([1.0], 1.0, 60.0), [-0.1]) == 0).all()
 
 
 def test_more_building_never_opens_the_sky():
     z, block, *_ = scene()
     taller = np.where(block, z + 5, z).astype(np.float32)
-    open_sky, less = sky_view(z, block, 1.0, 16, 40.0), sky_view(taller, block, 1.0, 16, 40.0)
+    open_sky, less = sky(z, block, 16, 40.0), sky(taller, block, 16, 40.0)
     assert (less[~block] <= open_sky[~block]).all()
-
-
-def test_block_cells_are_building_edges_and_steps_but_not_slopes():
-    z = np.tile(np.arange(8, dtype=np.float32), (6, 1))  # a 45 degree plane
-    assert not block_cells(z, np.zeros(z.shape, bool)).any()
-    z[2:5, 2:6] = 30.0
-    building = np.zeros(z.shape, bool)
-    building[2:5, 2:6] = True
-    expected = building.copy()
-    expected[3, 3:5] = False  # inside of the flat roof
-    assert (block_cells(z, building) == expected).all()
-    assert (block_cells(z, np.zeros(z.shape, bool)) == expected).all()  # a cliff is a wall without being a building
