@@ -1,213 +1,138 @@
-"""Hourly heat balance of buildings as one zone: five resistances, one capacity (ISO 13790 5R1C), sixteen buildings at a time.
+"""Hourly heat balance of buildings, one zone each: the balance of `five_resistances` over the hours of a year.
 
-    air      H_ve (T_a - T_e) + H_is (T_a - T_s) = P_ia + Q
-    surface  H_is (T_s - T_a) + H_w (T_s - T_e) + H_ms (T_s - T_m) = P_st
-    mass     C_m dT_m/dt = H_ms (T_s - T_m) - H_em (T_m - T_e) + P_m          (Crank-Nicolson, 1 h)
-
-    P_ia = P_int/2,  P_m = A_m/A_t x,  P_st = (1 - A_m/A_t - H_w/(9.1 A_t)) x,  x = P_int/2 + P_sol
-    H_ms = 9.1 A_m,  H_em = 1/(1/H_op - 1/H_ms),  H_is = 3.45 A_t,  T_op = 0.3 T_a + 0.7 T_s
-
-The answer is linear in the power Q, so the power that holds a set-point comes from two evaluations (none and one watt), cut
-at the installed power. A block holds buildings of one schedule class; all its multipliers change only when the ventilation
-does.
-
-References
-----------
-ISO 13790:2008, 12.2.2 and annex C (C.1 to C.11); 11.4.6 for the radiation to the sky.
+On the CPU sixteen buildings share a block (`zone_lanes`). A GPU thread runs one building, its state in registers. The threads
+of a warp read the same hour of the weather, and of the schedules where they are of one class: buildings sorted by class run
+fastest, but their order never changes a result.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from numba import prange
 from numpy.typing import ArrayLike, NDArray
 
-from felsina.kernels._backend import cell, rows, threads
-from felsina.kernels.radiation.transposition import N_SECTOR
-
-LANES = 16
-PARAMETERS = (
-    "opaque_transmission",  # H_op [W K-1], thermal bridges and unheated spaces included
-    "window_transmission",  # H_w [W K-1]
-    "infiltration",  # W K-1
-    "ventilation",  # W K-1 at full flow
-    "heat_capacity",  # C_m [J K-1]
-    "mass_area",  # A_m [m2]
-    "internal_area",  # A_t [m2]
-    "gain_area",  # floor area of the internal gains [m2]
-    "heating_power",  # W, inf where unlimited
-    "cooling_power",  # W, 0 where there is no cooling
-    "sky_loss",  # W K-1 times air minus sky temperature
-    *(f"aperture_{i}" for i in range(N_SECTOR)),  # m2: eight walls, horizontal, ground reflection
+from felsina.kernels._backend import array_module, gpu, on_gpu
+from felsina.kernels.energy.five_resistances import (
+    HOURLY,
+    OVERHEATING_LIMIT,
+    PARAMETERS,
+    SCHEDULE,
+    WEATHER,
+    greatest,
+    hour,
+    imbalance,
+    multipliers,
+    overheating,
+    solar_gain,
 )
-SCHEDULE = ("gain", "ventilation", "heating_setpoint", "cooling_setpoint")  # W m-2, 1, degC, degC
-WEATHER = ("air_temperature", "sky_depression", *(f"irradiance_{i}" for i in range(N_SECTOR)))  # degC, K, W m-2
-HOURLY = ("indoor_air_temperature", "operative_temperature", "heating_load", "cooling_load")  # degC, degC, W, W
-OVERHEATING_LIMIT = 26.0  # degC operative
+from felsina.kernels.energy.zone_lanes import LANES, simulate_lanes
 
-U = np.uint64
-W = U(LANES)
+__all__ = ["HOURLY", "LANES", "OVERHEATING_LIMIT", "PARAMETERS", "SCHEDULE", "WEATHER", "simulate", "simulate_gpu"]
 
-
-def _names(text: str) -> list[np.uint64]:
-    return [U(i * LANES) for i in range(len(text.split()))]
-
-
-_IN = "op hw vi vf cm am at ga ph pc sk a0 a1 a2 a3 a4 a5 a6 a7 a8 a9"
-(P_OP, P_HW, P_VI, P_VF, P_CM, P_AM, P_AT, P_GA, P_PH, P_PC, P_SK,
- P_A0, P_A1, P_A2, P_A3, P_A4, P_A5, P_A6, P_A7, P_A8, P_A9) = _names(_IN)  # fmt: skip
-_COEFFICIENTS = "ve ra rs em ms is hs c1 ia i2 h3 den dif tn ts ta iq cd"
-(C_VE, C_RA, C_RS, C_EM, C_MS, C_IS, C_HS, C_C1, C_IA, C_I2, C_H3, C_DEN, C_DIF, C_TN, C_TS, C_TA,
- C_IQ, C_CD) = _names(_COEFFICIENTS)  # fmt: skip
-_STATE = "tm ta to qh qc sh sc ph hh pc hc ov dh rs fl t0"
-Z_TM, Z_TA, Z_TO, Z_QH, Z_QC, Z_SH, Z_SC, Z_PH, Z_HH, Z_PC, Z_HC, Z_OV, Z_DH, Z_RS, Z_FL, Z_T0 = _names(_STATE)
-N_COEFFICIENT = len(_COEFFICIENTS.split())
-N_STATE = len(_STATE.split())
-N_WEATHER = U(len(WEATHER))
-N_SCHEDULE = U(len(SCHEDULE))
+TOTALS = (
+    "peak_heating_load", "peak_heating_hour", "peak_cooling_load", "peak_cooling_hour", "overheating_hours",
+    "overheating_degree_hours", "energy_residual", "periodic_error",
+)  # fmt: skip
+U4, U8 = np.uint32, np.uint64
+SECONDS = 3600.0  # of an hour
 
 
-@cell
-def _coefficients(p, c, vent):
-    """Fill the multipliers of a block for a share of the ventilation."""
-    one = p.dtype.type(1)
-    half = p.dtype.type(0.5)
-    nine = p.dtype.type(9.1)
-    for j in range(W):
-        ve = p[P_VI + j] + vent * p[P_VF + j]
-        at = p[P_AT + j]
-        hw = p[P_HW + j]
-        ms = nine * p[P_AM + j]
-        op = p[P_OP + j]
-        em = op * ms / (ms - op)
-        si = p.dtype.type(3.45) * at
-        ra = p[P_AM + j] / at
-        ia = one / (si + ve)
-        c1 = si * ia
-        h1 = ve * c1
-        i2 = one / (ms + hw + h1)
-        h3 = (h1 + hw) * ms * i2
-        cd = p[P_CM + j] / p.dtype.type(3600)
-        den = one / (cd + half * (h3 + em))
-        tn = ms * i2 * c1 * den
-        ts = (ms * half * tn + c1) * i2
-        ta = (si * ts + one) * ia
-        c[C_VE + j] = ve
-        c[C_RA + j] = ra
-        c[C_RS + j] = one - ra - hw / (nine * at)
-        c[C_EM + j] = em
-        c[C_MS + j] = ms * half
-        c[C_IS + j] = si
-        c[C_HS + j] = hw + h1
-        c[C_C1 + j] = c1
-        c[C_IA + j] = ia
-        c[C_I2 + j] = i2
-        c[C_H3 + j] = ms * i2
-        c[C_DEN + j] = den
-        c[C_DIF + j] = cd - half * (h3 + em)
-        c[C_TN + j] = tn
-        c[C_TS + j] = ts
-        c[C_TA + j] = ta
-        c[C_IQ + j] = one / ta
-        c[C_CD + j] = cd
-
-
-@cell
-def _hour(p, c, z, te, sky, gain, th, tc, i0, i1, i2, i3, i4, i5, i6, i7, i8, i9, on, check, limit, hour):
-    """Advance a block by one hour; on = 0 in the warm-up, so that nothing is counted."""
-    zero = p.dtype.type(0)
-    half = p.dtype.type(0.5)
-    for j in range(W):
-        solar = (
-            p[P_A0 + j] * i0 + p[P_A1 + j] * i1 + p[P_A2 + j] * i2 + p[P_A3 + j] * i3 + p[P_A4 + j] * i4
-            + p[P_A5 + j] * i5 + p[P_A6 + j] * i6 + p[P_A7 + j] * i7 + p[P_A8 + j] * i8 + p[P_A9 + j] * i9
-            - p[P_SK + j] * sky
+@gpu("T* i4* T* T* i4* T* T* T* u4 u4 u4 u4 u4 u4", block=(64,))
+def simulate_gpu(i, p, classes, schedules, wx, month, monthly, totals, hourly, n, n_hour, warm_up, check, keep0, keep1):
+    """Run the hours of building i. Flat: monthly (2, n, 12), totals (8, n), hourly (4, n, kept), the rest as in `simulate`."""
+    real = type(p[i])
+    zero, one, half, limit = real(0), real(1), real(0.5), real(OVERHEATING_LIMIT)
+    a = U4(11) * n + i
+    apertures = (
+        p[a], p[a + n], p[a + U4(2) * n], p[a + U4(3) * n], p[a + U4(4) * n], p[a + U4(5) * n], p[a + U4(6) * n],
+        p[a + U4(7) * n], p[a + U4(8) * n], p[a + U4(9) * n],
+    )  # fmt: skip
+    window, area, sky_loss = p[n + i], p[U4(7) * n + i], p[U4(10) * n + i]
+    heating_power, cooling_power = p[U4(8) * n + i], p[U4(9) * n + i]
+    share = real(-1)
+    m = (zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero)
+    tm, start = real(20), zero
+    sum_heat, sum_cold, peak_heat, hour_heat, peak_cold, hour_cold = zero, zero, zero, zero, zero, zero
+    warm_hours, degree_hours, residuals, flows = zero, zero, zero, zero
+    first = U4(classes[i]) * n_hour
+    for k in range(U4(warm_up + n_hour)):
+        # The last hours come first, uncounted.
+        on = zero if k < warm_up else one
+        t = U4(n_hour - warm_up + k) if k < warm_up else U4(k - warm_up)
+        if k == warm_up:
+            start = tm
+        s = U4(U4(first + t) * U4(4))
+        if schedules[s + U4(1)] != share:
+            share = schedules[s + U4(1)]
+            m = multipliers(
+                p[i], window, p[U4(2) * n + i], p[U4(3) * n + i], p[U4(4) * n + i], p[U4(5) * n + i], p[U4(6) * n + i], share
+            )  # fmt: skip
+        x = U4(t * U4(12))
+        outdoor = wx[x]
+        irradiances = (
+            wx[x + U4(2)], wx[x + U4(3)], wx[x + U4(4)], wx[x + U4(5)], wx[x + U4(6)], wx[x + U4(7)], wx[x + U4(8)],
+            wx[x + U4(9)], wx[x + U4(10)], wx[x + U4(11)],
         )  # fmt: skip
-        pia = half * gain * p[P_GA + j]
-        x = pia + solar
-        pm = c[C_RA + j] * x
-        pst = c[C_RS + j] * x
-        inner = pst + c[C_HS + j] * te + c[C_C1 + j] * pia
-        tm = z[Z_TM + j]
-        tn = (tm * c[C_DIF + j] + pm + c[C_EM + j] * te + c[C_H3 + j] * inner) * c[C_DEN + j]
-        ts = (c[C_MS + j] * (tm + tn) + inner) * c[C_I2 + j]
-        ta = (c[C_IS + j] * ts + c[C_VE + j] * te + pia) * c[C_IA + j]
-        qh = min(max((th - ta) * c[C_IQ + j], zero), p[P_PH + j])
-        qc = min(max((ta - tc) * c[C_IQ + j], zero), p[P_PC + j])
-        q = qh - qc
-        tn += c[C_TN + j] * q
-        ts += c[C_TS + j] * q
-        ta += c[C_TA + j] * q
-        top = p.dtype.type(0.3) * ta + p.dtype.type(0.7) * ts
-        z[Z_TM + j] = tn
-        z[Z_TA + j] = ta
-        z[Z_TO + j] = top
-        z[Z_QH + j] = qh
-        z[Z_QC + j] = qc
-        heat = qh * on
-        cold = qc * on
-        z[Z_SH + j] += heat
-        z[Z_SC + j] += cold
-        z[Z_HH + j] = hour if heat > z[Z_PH + j] else z[Z_HH + j]
-        z[Z_PH + j] = max(z[Z_PH + j], heat)
-        z[Z_HC + j] = hour if cold > z[Z_PC + j] else z[Z_HC + j]
-        z[Z_PC + j] = max(z[Z_PC + j], cold)
-        warm = max(top - limit, zero) * on
-        z[Z_DH + j] += warm
-        z[Z_OV + j] += on if warm > zero else zero
+        solar = solar_gain(apertures, irradiances, sky_loss, wx[x + U4(1)])
+        internal = half * schedules[s] * area
+        old = tm
+        tm, ts, ta, operative, heating, cooling = hour(
+            old, outdoor, internal, solar, schedules[s + U4(2)], schedules[s + U4(3)], heating_power, cooling_power, m
+        )
+        heat, cold, number = heating * on, cooling * on, real(U4(t + U4(1)))
+        sum_heat += heat
+        sum_cold += cold
+        peak_heat, hour_heat = greatest(heat, number, peak_heat, hour_heat)
+        peak_cold, hour_cold = greatest(cold, number, peak_cold, hour_cold)
+        warm, warm_hour = overheating(operative, limit, on)
+        degree_hours += warm
+        warm_hours += warm_hour
+        if k < warm_up:
+            continue
         if check:
-            loss = c[C_VE + j] * (ta - te) + p[P_HW + j] * (ts - te) + c[C_EM + j] * (half * (tm + tn) - te)
-            store = c[C_CD + j] * (tn - tm)
-            gains = pia + pm + pst
-            z[Z_RS + j] += abs(gains + q - loss - store) * on
-            z[Z_FL + j] += (abs(gains) + abs(q) + abs(loss) + abs(store)) * on
+            residual, flow = imbalance(old, tm, ts, ta, outdoor, internal, solar, heating - cooling, window, m)
+            residuals += residual
+            flows += flow
+        if t + U4(1) == n_hour or month[t + U4(1)] != month[t]:
+            y = U4(i * U4(12) + U4(month[t]))
+            monthly[y] += sum_heat * real(SECONDS)
+            monthly[U4(12) * n + y] += sum_cold * real(SECONDS)
+            sum_heat, sum_cold = zero, zero
+        if t >= keep0 and t < keep1:
+            # 64 bits: a year of 122,000 buildings has 2^32 values. Threads write far apart, into sectors that the second-level
+            # cache fills up; the series of a building stay in one piece, and the bus to the host takes ten times as long.
+            size = U8(keep1 - keep0) * U8(n)
+            z = U8(i) * U8(keep1 - keep0) + U8(t - keep0)
+            hourly[z] = ta
+            hourly[z + size] = operative
+            hourly[z + size + size] = heating
+            hourly[z + size + size + size] = cooling
+    totals[i] = peak_heat
+    totals[n + i] = hour_heat
+    totals[U4(2) * n + i] = peak_cold
+    totals[U4(3) * n + i] = hour_cold
+    totals[U4(4) * n + i] = warm_hours
+    totals[U4(5) * n + i] = degree_hours
+    totals[U4(6) * n + i] = residuals / (flows if flows > zero else one)
+    totals[U4(7) * n + i] = abs(tm - start)
 
 
-@rows
-def _run_block(p, c, z, s, wx, month, first, last, on, check, keep0, keep1, sums, hourly):
-    """Run hours first to last of one block. Flat: p (parameters x W), s (hours x 4), wx (hours x 12), hourly (4 x kept x W)."""
-    one = U(1)
-    zero = p.dtype.type(0)
-    limit = p.dtype.type(OVERHEATING_LIMIT)
-    vent = p.dtype.type(-1)
-    kept = (keep1 - keep0) * W
-    for t in range(first, last):
-        q = t * N_SCHEDULE
-        if s[q + one] != vent:
-            vent = s[q + one]
-            _coefficients(p, c, vent)
-        x = t * N_WEATHER
-        _hour(
-            p, c, z, wx[x], wx[x + one], s[q], s[q + U(2)], s[q + U(3)], wx[x + U(2)], wx[x + U(3)], wx[x + U(4)], wx[x + U(5)],
-            wx[x + U(6)], wx[x + U(7)], wx[x + U(8)], wx[x + U(9)], wx[x + U(10)], wx[x + U(11)], on, check, limit,
-            p.dtype.type(t + one),
-        )  # fmt: skip
-        # A month is summed in the precision of the run, the year from its months in double.
-        if on > zero and (t + one == last or month[t + one] != month[t]):
-            m = month[t] * U(2) * W
-            for j in range(W):
-                sums[m + j] += z[Z_SH + j]
-                sums[m + W + j] += z[Z_SC + j]
-                z[Z_SH + j] = zero
-                z[Z_SC + j] = zero
-        if on > zero and t >= keep0 and t < keep1:
-            y = (t - keep0) * W
-            for j in range(W):
-                hourly[y + j] = z[Z_TA + j]
-                hourly[y + kept + j] = z[Z_TO + j]
-                hourly[y + kept + kept + j] = z[Z_QH + j]
-                hourly[y + kept + kept + kept + j] = z[Z_QC + j]
-
-
-@threads
-def _run(p, c, z, schedule, sid, wx, month, n, warm, check, keep0, keep1, sums, hourly):
-    for b in prange(p.shape[0]):
-        zero = p.dtype.type(0)
-        one = p.dtype.type(1)
-        _run_block(p[b], c[b], z[b], schedule[sid[b]], wx, month, n - warm, n, zero, False, keep0, keep1, sums[b], hourly[b])
-        for j in range(W):
-            z[b, Z_T0 + j] = z[b, Z_TM + j]
-        _run_block(p[b], c[b], z[b], schedule[sid[b]], wx, month, U(0), n, one, check, keep0, keep1, sums[b], hourly[b])
+def _on_gpu(p: Any, classes: Any, schedules: Any, wx: Any, month: Any, keep: tuple[int, int], warm_up: int, check: bool) -> Any:
+    """Return results as `simulate` does; arguments are arrays on the GPU."""
+    xp = array_module(p)
+    n, n_hour = p.shape[1], wx.shape[0]
+    monthly = xp.zeros((2, n, 12), p.dtype)
+    totals = xp.empty((len(TOTALS), n), p.dtype)
+    hourly = xp.empty((len(HOURLY), n, keep[1] - keep[0]), p.dtype)
+    sizes = (n, n_hour, warm_up, check, *keep)
+    simulate_gpu((n,), p, classes, schedules, wx, month, monthly, totals, hourly, *sizes)
+    return {
+        "monthly_heating_need": monthly[0],
+        "monthly_cooling_need": monthly[1],
+        **{name: totals[k] for k, name in enumerate(TOTALS)},
+        **{name: hourly[k] for k, name in enumerate(HOURLY)},
+    }
 
 
 def simulate(
@@ -225,12 +150,16 @@ def simulate(
 
     The last `warm_up` hours are run first, from 20 degC, so that the mass is periodic; `periodic_error` says how nearly.
 
+    On the GPU all five arrays lie there, of floats of one type and of int32, and so do the results, in the precision of the
+    run; the CPU returns all but the series in float64. Classes and months are taken as they are: one that is not in the tables
+    reads outside them.
+
     Parameters
     ----------
     parameters : (21, n) float
         Rows of `PARAMETERS`; H_op must be below 9.1 A_m.
     schedule_class : (n,) int
-        Index into `schedules`.
+        Index into `schedules`; a GPU is fastest where neighbours share it.
     schedules : (n_class, n_hour, 4) float
         Columns of `SCHEDULE`: internal gain [W m-2], share of the ventilation [1], set-points of heating and cooling [degC].
     weather : (n_hour, 12) float
@@ -244,7 +173,7 @@ def simulate(
     check : bool
         Track the residual of the heat balance.
     dtype : type
-        float64 or float32: the precision of the hourly balance.
+        float64 or float32: the precision of the hourly balance; on the GPU it must be that of the arrays.
 
     Returns
     -------
@@ -254,51 +183,27 @@ def simulate(
         [K h] above 26 degC operative; `energy_residual` (n,) [1], the sum of |residual| over the sum of |flows|;
         `periodic_error` (n,) [K]; and the series of `HOURLY`, (n, keep) [degC, W].
     """
-    parameters = np.asarray(parameters, dtype)
-    classes = np.asarray(schedule_class, np.int64)
     n, n_hour = parameters.shape[1], weather.shape[0]
-    # Whole blocks per class; a short block is filled with its last building, whose copies are thrown away.
-    blocks, sid = [], []
-    for k in range(schedules.shape[0]):
-        member = np.flatnonzero(classes == k)
-        if member.size:
-            member = np.concatenate([member, np.full(-member.size % LANES, member[-1])])
-            blocks.append(member.reshape(-1, LANES))
-            sid += [k] * blocks[-1].shape[0]
-    lane = np.concatenate(blocks) if blocks else np.empty((0, LANES), np.int64)
-    n_block = lane.shape[0]
-    p = np.ascontiguousarray(parameters[:, lane].transpose(1, 0, 2)).reshape(n_block, len(PARAMETERS) * LANES)
-    c: NDArray[np.floating] = np.zeros((n_block, N_COEFFICIENT * LANES), dtype)
-    z: NDArray[np.floating] = np.zeros((n_block, N_STATE * LANES), dtype)
-    z[:, int(Z_TM) : int(Z_TM) + LANES] = 20.0
-    sums = np.zeros((n_block, 12 * 2 * LANES))
-    hourly: NDArray[np.floating] = np.zeros((n_block, len(HOURLY) * (keep[1] - keep[0]) * LANES), dtype)
-    flat: NDArray[np.floating] = np.ascontiguousarray(schedules, dtype).reshape(schedules.shape[0], -1)
-    wx: NDArray[np.floating] = np.ascontiguousarray(weather, dtype).ravel()
-    months = np.append(np.asarray(month, np.uint64), U(99))
-    hours = (U(n_hour), U(min(warm_up, n_hour)))
-    _run(p, c, z, flat, np.asarray(sid, np.int64), wx, months, *hours, check, U(keep[0]), U(keep[1]), sums, hourly)
-
-    where = np.empty(n, np.int64)
-    where[lane.ravel()] = np.arange(lane.size)
-
-    def row(index: np.uint64) -> NDArray[np.float64]:
-        return z[:, int(index) : int(index) + LANES].astype(np.float64).ravel()[where]
-
-    by_month = sums.reshape(n_block, 12, 2, LANES).transpose(2, 0, 3, 1).reshape(2, -1, 12)[:, where] * 3600.0
-    series = hourly.reshape(n_block, len(HOURLY), keep[1] - keep[0], LANES).transpose(1, 0, 3, 2)
-    series = series.reshape(len(HOURLY), n_block * LANES, keep[1] - keep[0])[:, where]
-    flow = row(Z_FL)
-    return {
-        "monthly_heating_need": by_month[0],
-        "monthly_cooling_need": by_month[1],
-        "peak_heating_load": row(Z_PH),
-        "peak_heating_hour": row(Z_HH),
-        "peak_cooling_load": row(Z_PC),
-        "peak_cooling_hour": row(Z_HC),
-        "overheating_hours": row(Z_OV),
-        "overheating_degree_hours": row(Z_DH),
-        "energy_residual": row(Z_RS) / np.where(flow > 0, flow, 1.0),
-        "periodic_error": np.abs(row(Z_TM) - row(Z_T0)),
-        **dict(zip(HOURLY, series)),
-    }
+    is_on_gpu = on_gpu(parameters, schedules, weather)
+    classes: Any = schedule_class if is_on_gpu else np.asarray(schedule_class, np.int64)
+    months: Any = month if is_on_gpu else np.asarray(month, np.uint64)
+    expected: tuple[tuple[str, Any, tuple[int, ...]], ...] = (
+        ("parameters", parameters, (len(PARAMETERS), n)),
+        ("classes", classes, (n,)),
+        ("schedules", schedules, (schedules.shape[0], n_hour, len(SCHEDULE))),
+        ("weather", weather, (n_hour, len(WEATHER))),
+        ("months", months, (n_hour,)),
+    )
+    for name, array, shape in expected:
+        if array.shape != shape:
+            raise ValueError(f"The {name} have shape {array.shape}; expected {shape}.")
+    if not 0 <= keep[0] <= keep[1] <= n_hour:
+        raise ValueError(f"The hours {keep[0]} to {keep[1]} cannot be kept of {n_hour}.")
+    hours = min(warm_up, n_hour)
+    if is_on_gpu:
+        if parameters.dtype != dtype:
+            raise TypeError(
+                f"The parameters are {parameters.dtype}; on the GPU they must be {np.dtype(dtype)}, as `dtype` says."
+            )
+        return _on_gpu(parameters, classes, schedules, weather, months, keep, hours, check)
+    return simulate_lanes(np.asarray(parameters, dtype), classes, schedules, weather, months, keep, hours, check, dtype)

@@ -158,3 +158,13 @@ def test_only_the_hours_asked_for_are_kept(case, result):
     part = simulate(*case, MONTH, keep=(100, 124))
     np.testing.assert_array_equal(part["operative_temperature"], result["operative_temperature"][:, 100:124])
     assert part["cooling_load"].shape == (37, 24)
+
+
+def test_arrays_of_another_shape_and_hours_that_are_not_there_are_refused(case):
+    p, k, s, wx = case
+    for wrong in ((p[:-1], k, s, wx), (p, k, s[:, :-1], wx), (p, k, s, wx[:, :-1])):
+        with pytest.raises(ValueError, match="expected"):
+            simulate(*wrong, MONTH)
+    for keep in ((5, 3), (-1, 2), (0, HOURS + 1)):
+        with pytest.raises(ValueError, match="cannot be kept"):
+            simulate(*case, MONTH, keep=keep)
