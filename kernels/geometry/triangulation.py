@@ -162,7 +162,7 @@ def _clip(px, py, source, before, after, n, start, out):
 
 
 @rows
-def _triangulate_one(xy, ring_offsets, first, last, out):
+def triangulate_one(xy, ring_offsets, first, last, out):
     """Triangulate one polygon; return whether the triangles fill it exactly."""
     a0 = ring_offsets[first]
     n_vertex = ring_offsets[last] - a0
@@ -240,6 +240,6 @@ def _triangulate(xy, ring_offsets, polygon_offsets, offsets, triangles, is_compl
         if polygon_offsets[p + 1] == polygon_offsets[p]:
             continue
         out = triangles[offsets[p] : offsets[p + 1]]
-        is_complete[p] = _triangulate_one(xy, ring_offsets, polygon_offsets[p], polygon_offsets[p + 1], out)
+        is_complete[p] = triangulate_one(xy, ring_offsets, polygon_offsets[p], polygon_offsets[p + 1], out)
         if not is_complete[p]:
             out[:] = 0
