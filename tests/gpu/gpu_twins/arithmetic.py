@@ -1,10 +1,10 @@
 """What single PTX instructions compute, as NumPy universal functions where NumPy has none of its own.
 
-Each is compiled from a scalar function for the types that the instruction has. Fused multiply-add is LLVM's `llvm.fma`: the CPU's
-own instruction (or libm's `fma`), which rounds once. A rounding towards zero, down or up (`mode` 1, 2, 3) starts from the
-nearest value and its exact error: two-sum for sums, a fused residual for products, quotients and roots, and Boldo and
-Muller's three-term error for a fused multiply-add (IEEE Trans. Comput. 60, 2011); float32 goes through float64 with the last bit
-made odd where the result is inexact (Boldo and Melquiond, IEEE Trans. Comput. 57, 2008). The payload of a NaN is not modelled.
+Each is compiled from a scalar function for the types that the instruction has. Fused multiply-add is LLVM's `llvm.fma`: the
+CPU's own instruction (or libm's `fma`), which rounds once. A rounding towards zero, down or up (`mode` 1, 2, 3) starts from the
+nearest value and its exact error: two-sum for sums, a fused residual for products, quotients and roots, and Boldo and Muller's
+three-term error for a fused multiply-add (IEEE Trans. Comput. 60, 2011); float32 goes through float64 with the last bit made odd
+where the result is inexact (Boldo and Melquiond, IEEE Trans. Comput. 57, 2008). The payload of a NaN is not modelled.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ _FUNCTIONS: dict[str, tuple[str, Callable[..., Any]]] = {}
 
 
 def _of(*signatures: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Declare `name: signature` universal functions of a scalar function; the name is the function's own plus what stands before
-    the colon."""
+    """Declare universal functions of a scalar function: "suffix of the name: signature" each."""
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
         for signature in signatures:
@@ -119,9 +118,9 @@ def _two_sum_error(a, b, s):
 def _narrow(x, mode):
     """Round a float64 to float32 by a mode."""
     y = np.float32(x)
-    if mode == 0 or x != x or float(y) == x:
+    if mode == 0 or x != x or np.float64(y) == x:
         return y
-    above = float(y) > x
+    above = np.float64(y) > x
     down = (mode == 1 and x > 0.0) or mode == 2
     if math.isinf(y):
         finite = not math.isinf(x)
@@ -144,7 +143,7 @@ def fma(a, b, c):
 
 @_of("_f32: f4(f4,f4,u1)")
 def add_directed(a, b, mode):
-    x, y = float(a), float(b)
+    x, y = np.float64(a), np.float64(b)
     s = x + y
     return _narrow(_odd(s, _two_sum_error(x, y, s)), mode)
 
@@ -157,7 +156,7 @@ def sum_directed(a, b, mode):
 
 @_of("_f32: f4(f4,f4,u1)")
 def mul_directed(a, b, mode):
-    return _narrow(float(a) * float(b), mode)  # exact in float64
+    return _narrow(np.float64(a) * np.float64(b), mode)  # exact in float64
 
 
 @_of("_f64: f8(f8,f8,u1)")
@@ -168,7 +167,7 @@ def product_directed(a, b, mode):
 
 @_of("_f32: f4(f4,f4,f4,u1)")
 def fma_directed(a, b, c, mode):
-    p, z = float(a) * float(b), float(c)
+    p, z = np.float64(a) * np.float64(b), np.float64(c)
     s = p + z
     return _narrow(_odd(s, _two_sum_error(p, z, s)), mode)
 
@@ -188,7 +187,7 @@ def fused_directed(a, b, c, mode):
 
 @_of("_f32: f4(f4,f4,u1)")
 def div_directed(a, b, mode):
-    x, y = float(a), float(b)
+    x, y = np.float64(a), np.float64(b)
     q = x / y
     rest = _fused(-q, y, x)
     return _narrow(_odd(q, rest if y > 0.0 else -rest), mode)
@@ -203,7 +202,7 @@ def quotient_directed(a, b, mode):
 
 @_of("_f32: f4(f4,u1)")
 def sqrt_directed(a, mode):
-    x = float(a)
+    x = np.float64(a)
     r = math.sqrt(x) if x >= 0.0 else math.nan
     return _narrow(_odd(r, _fused(-r, r, x)), mode)
 
@@ -222,39 +221,39 @@ def narrow(x, mode):
 # -- approximations: the PTX bounds are 1-2 units of the last place; here they are rounded from float64 ---------------------
 @_of("_f32: f4(f4)")
 def rcp(a):
-    return np.float32(1.0 / float(a))
+    return np.float32(1.0 / np.float64(a))
 
 
 @_of("_f32: f4(f4)")
 def rsqrt(a):
-    return np.float32(1.0 / math.sqrt(float(a))) if a >= 0.0 else np.float32(math.nan)
+    return np.float32(1.0 / math.sqrt(np.float64(a))) if a >= 0.0 else np.float32(math.nan)
 
 
 @_of("_f32: f4(f4)")
 def ex2(a):
-    return np.float32(2.0 ** float(a))
+    return np.float32(2.0 ** np.float64(a))
 
 
 @_of("_f32: f4(f4)")
 def lg2(a):
     if a == np.float32(0.0):
         return np.float32(-math.inf)
-    return np.float32(math.log2(float(a))) if a > np.float32(0.0) else np.float32(math.nan)
+    return np.float32(math.log2(np.float64(a))) if a > np.float32(0.0) else np.float32(math.nan)
 
 
 @_of("_f32: f4(f4)")
 def sin_approx(a):
-    return np.float32(math.sin(float(a)))
+    return np.float32(math.sin(np.float64(a)))
 
 
 @_of("_f32: f4(f4)")
 def cos_approx(a):
-    return np.float32(math.cos(float(a)))
+    return np.float32(math.cos(np.float64(a)))
 
 
 @_of("_f32: f4(f4)")
 def tanh_approx(a):
-    return np.float32(math.tanh(float(a)))
+    return np.float32(math.tanh(np.float64(a)))
 
 
 @_of("_f32: f4(f4,f4)")
@@ -262,7 +261,7 @@ def div_approx(a, b):
     # PTX: for 2^126 < |b| < 2^128 and finite a the result is 0.
     if np.abs(b) > np.float32(8.507059173023462e37) and math.isfinite(a) and math.isfinite(b):
         return np.float32(0.0)
-    return np.float32(float(a) / float(b))
+    return np.float32(np.float64(a) / np.float64(b))
 
 
 @_of("_f64: f8(f8)")
@@ -332,35 +331,35 @@ def to_unsigned(x, bits):
 
 @_of("_s: f8(i8,u1)")
 def widen(x, mode):
-    y = float(x)
+    y = np.float64(x)
     if y >= 9.223372036854775807e18:
         return _directed(y, -1.0, mode)
-    return _directed(y, float(x - np.int64(y)), mode)
+    return _directed(y, np.float64(x - np.int64(y)), mode)
 
 
 @_of("_u: f8(u8,u1)")
 def widen_unsigned(x, mode):
-    y = float(x)
+    y = np.float64(x)
     if y >= 1.8446744073709552e19:
         return _directed(y, -1.0, mode)
     whole = np.uint64(y)
-    return _directed(y, float(x - whole) if x >= whole else -float(whole - x), mode)
+    return _directed(y, np.float64(x - whole) if x >= whole else -np.float64(whole - x), mode)
 
 
 @_of("_s: f4(i8,u1)")
 def shorten(x, mode):
-    y = float(x)
-    error = -1.0 if y >= 9.223372036854775807e18 else float(x - np.int64(y))
+    y = np.float64(x)
+    error = -1.0 if y >= 9.223372036854775807e18 else np.float64(x - np.int64(y))
     return _narrow(_odd(y, error), mode)
 
 
 @_of("_u: f4(u8,u1)")
 def shorten_unsigned(x, mode):
-    y = float(x)
+    y = np.float64(x)
     if y >= 1.8446744073709552e19:
         return _narrow(_odd(y, -1.0), mode)
     whole = np.uint64(y)
-    return _narrow(_odd(y, float(x - whole) if x >= whole else -float(whole - x)), mode)
+    return _narrow(_odd(y, np.float64(x - whole) if x >= whole else -np.float64(whole - x)), mode)
 
 
 # -- whole numbers ------------------------------------------------------------------------------------------------------------
