@@ -25,7 +25,7 @@ _MAGNITUDE = np.int32(0x7FFFFFFF)  # the bits of a float without its sign
 _INFINITY = np.int32(0x7F800000)  # the bits of infinity; only NaN lies beyond
 
 
-def value_range(grid: NDArray[np.float32]) -> tuple[Any, Any, int]:
+def value_range(grid: NDArray[np.float32]) -> tuple[float, float, int]:
     """Return the lowest and the highest value of a (ny, nx) grid and the number of its cells that are not NaN.
 
     On the GPU the host waits for these three numbers.
@@ -37,10 +37,10 @@ def value_range(grid: NDArray[np.float32]) -> tuple[Any, Any, int]:
     range_gpu((stride,), grid.view(np.int32), grid.size, stride, found)
     below, above, n_valid = (int(v) for v in found.get())
     if n_valid == 0:
-        return np.float32(np.inf), np.float32(-np.inf), 0
+        return np.inf, -np.inf, 0
     keys = np.array([_KEYS - below, above - _KEYS]).astype(np.int32)
     low, high = np.where(keys < 0, keys ^ _MAGNITUDE, keys).view(np.float32)
-    return low, high, n_valid
+    return float(low), float(high), n_valid
 
 
 def finish(grid: NDArray[np.float32], u: NDArray[np.float32], offset: Any, out: NDArray[np.float32]) -> None:

@@ -249,7 +249,7 @@ def _tile_pass(source: Any, widths: list[int], sign: float, k0: int, target: Any
     erode_tile_gpu(extent, source, target, source.shape[0], n_row, nx, square, diamond, k0, sign)
 
 
-@gpu("f4* f4* i8 i8 i8 i8 f4", dims=2, block=(64, 4, 1), shared=("f4", 4096))
+@gpu("f4* f4* i8 i8 i8 i8 f4", dims=2, block=(64, 4), shared=("f4", 4096))
 def lowest_along_gpu(block_j, block_i, thread_j, thread_i, words, source, out, n_row, nx, half, k0, sign):
     """Write sign x the minimum over 2 half + 1 cells of rows: rows [k0, k0 + n_row) of `source` to `out`."""
     j = np.int64(block_j) * _SEGMENTS + np.int64(thread_j)
@@ -277,7 +277,7 @@ def lowest_along_gpu(block_j, block_i, thread_j, thread_i, words, source, out, n
             out[j * nx + first + half + i] = sign * lowest
 
 
-@gpu("f4* f4* i8 i8 i8 i8 i8 f4", dims=2, block=(16, 16, 1), shared=("f4", 8192))
+@gpu("f4* f4* i8 i8 i8 i8 i8 f4", dims=2, block=(16, 16), shared=("f4", 8192))
 def lowest_across_gpu(block_j, block_i, thread_j, thread_i, words, source, out, n_source, n_row, nx, half, k0, sign):
     """Write sign x the minimum over 2 half + 1 cells of columns: rows [k0, k0 + n_row) of `source` to `out`."""
     column = np.int64(block_i) * _STRIPS + np.int64(thread_i)
@@ -338,7 +338,7 @@ def _crossed(words, here, there, row0, row1, column0, column1, step):
             k += _FRAME_X
 
 
-@gpu("f4* f4* i8 i8 i8 i8 i8 i8 f4", dims=2, block=(32, 8, 1), shared=("f4", 7680))
+@gpu("f4* f4* i8 i8 i8 i8 i8 i8 f4", dims=2, block=(32, 8), shared=("f4", 7680))
 def erode_tile_gpu(block_j, block_i, thread_j, thread_i, words, source, out, n_source, n_row, nx, square, diamond, k0, sign):
     """Write sign x the minimum over an octagon no wider than the margin: rows [k0, k0 + n_row) of `source` to `out`.
 
