@@ -15,7 +15,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from felsina.kernels._backend import cell, rows
+from felsina.kernels._backend import array_module, cell, gpu, on_gpu, rows
 from felsina.kernels.constants import STEFAN_BOLTZMANN, ZERO_CELSIUS
 
 _MAGNUS_A, _MAGNUS_B = 17.62, 243.12  # 1, K: Sonntag 1990
@@ -51,29 +51,71 @@ def standard_pressure(elevation):
     return 101325.0 * (1.0 - 2.25577e-5 * elevation) ** 5.25588
 
 
-@rows
-def downwelling_longwave(temperature, dew_point, cloud, out):
-    """Fill out (n,) with eps sigma T^4 [W m-2] from temperature and dew point [K] and cloud cover [1]."""
-    for i in range(out.size):
-        squared = temperature[i] * temperature[i]
-        out[i] = sky_emittance(dew_point[i], cloud[i]) * STEFAN_BOLTZMANN * squared * squared
+@cell
+def sky_radiation(temperature, dew_point, cloud):
+    """Return the downwelling longwave [W m-2] from temperature and dew point [K] and cloud cover [1]: eps sigma T^4."""
+    squared = temperature * temperature
+    return sky_emittance(dew_point, cloud) * STEFAN_BOLTZMANN * squared * squared
 
 
 @rows
-def _fill(temperature, given, to_dew, out):
+def _radiation(temperature, dew_point, cloud, out):
     for i in range(out.size):
-        out[i] = dew_point_of(temperature[i], given[i]) if to_dew else humidity_of(temperature[i], given[i])
+        out[i] = sky_radiation(temperature[i], dew_point[i], cloud[i])
+
+
+@gpu("f8* f8* f8* f8*")
+def sky_radiation_gpu(i, temperature, dew_point, cloud, out):
+    out[i] = sky_radiation(temperature[i], dew_point[i], cloud[i])
+
+
+def downwelling_longwave(
+    temperature: NDArray[np.float64], dew_point: NDArray[np.float64], cloud: NDArray[np.float64], out: NDArray[np.float64]
+) -> None:
+    """Fill out (n,) with eps sigma T^4 [W m-2] from temperature and dew point [K] and cloud cover [1], all on one side."""
+    if on_gpu(temperature, dew_point, cloud, out):
+        sky_radiation_gpu((out.size,), temperature, dew_point, cloud, out)
+    else:
+        _radiation(temperature, dew_point, cloud, out)
+
+
+@rows
+def _dew_points(temperature, humidity, out):
+    for i in range(out.size):
+        out[i] = dew_point_of(temperature[i], humidity[i])
+
+
+@gpu("f8* f8* f8*")
+def dew_point_gpu(i, temperature, humidity, out):
+    out[i] = dew_point_of(temperature[i], humidity[i])
+
+
+@rows
+def _humidities(temperature, dew_point, out):
+    for i in range(out.size):
+        out[i] = humidity_of(temperature[i], dew_point[i])
+
+
+@gpu("f8* f8* f8*")
+def relative_humidity_gpu(i, temperature, dew_point, out):
+    out[i] = humidity_of(temperature[i], dew_point[i])
 
 
 def dew_point(temperature: NDArray[np.float64], relative_humidity: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Compute dew points [K] of air from temperatures [K] and relative humidities [1], all (n,)."""
-    out = np.empty(temperature.size)
-    _fill(temperature, relative_humidity, True, out)
+    """Compute dew points [K] of air from temperatures [K] and relative humidities [1], all (n,) and on one side."""
+    out = array_module(temperature).empty(temperature.size, np.float64)
+    if on_gpu(temperature, relative_humidity, out):
+        dew_point_gpu((out.size,), temperature, relative_humidity, out)
+    else:
+        _dew_points(temperature, relative_humidity, out)
     return out
 
 
 def relative_humidity(temperature: NDArray[np.float64], dew_point: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Compute relative humidities [1] of air from temperatures and dew points [K], all (n,)."""
-    out = np.empty(temperature.size)
-    _fill(temperature, dew_point, False, out)
+    """Compute relative humidities [1] of air from temperatures and dew points [K], all (n,) and on one side."""
+    out = array_module(temperature).empty(temperature.size, np.float64)
+    if on_gpu(temperature, dew_point, out):
+        relative_humidity_gpu((out.size,), temperature, dew_point, out)
+    else:
+        _humidities(temperature, dew_point, out)
     return out

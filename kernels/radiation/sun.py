@@ -15,11 +15,12 @@ Kopp, G., Lean, J. L. (2011), A new, lower value of total solar irradiance. Geop
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from felsina.kernels._backend import cell, rows
+from felsina.kernels._backend import array_module, cell, gpu, on_gpu, rows
 
 SOLAR_CONSTANT = 1360.8  # W m-2, Kopp and Lean 2011
 EQUATORIAL_PARALLAX = math.radians(8.794 / 3600.0)  # rad at 1 au, IAU 1976
@@ -103,17 +104,35 @@ def sun_seen(day, latitude, longitude):
     return elevation - EQUATORIAL_PARALLAX / distance * math.cos(elevation), azimuth, declination, hour, distance
 
 
+@cell
+def sun_position(day, latitude, longitude, pressure, temperature):
+    """Return elevation, apparent elevation, azimuth, declination, equation of time [rad], distance [au] (`solar_position`)."""
+    elevation, azimuth, declination, _, distance = sun_seen(day, latitude, longitude)
+    right_ascension, _, _, _, mean_longitude = sun_place(day)
+    apparent = elevation + refraction(elevation, pressure, temperature)
+    return elevation, apparent, azimuth, declination, _wrap(mean_longitude - right_ascension), distance
+
+
 @rows
 def _positions(day, latitude, longitude, pressure, temperature, out):
     for i in range(day.size):
-        elevation, azimuth, declination, _, distance = sun_seen(day[i], latitude, longitude)
-        right_ascension, _, _, _, mean_longitude = sun_place(day[i])
-        out[0, i] = elevation
-        out[1, i] = elevation + refraction(elevation, pressure, temperature)
-        out[2, i] = azimuth
-        out[3, i] = declination
-        out[4, i] = _wrap(mean_longitude - right_ascension)
-        out[5, i] = distance
+        out[0, i], out[1, i], out[2, i], out[3, i], out[4, i], out[5, i] = sun_position(
+            day[i], latitude, longitude, pressure, temperature
+        )
+
+
+@gpu("f8* f8* f8 f8 f8 f8 u4")
+def positions_gpu(i, day, out, latitude, longitude, pressure, temperature, n):
+    position = sun_position(day[i], latitude, longitude, pressure, temperature)
+    for m in range(6):
+        out[np.uint32(np.uint32(m) * n + i)] = position[m]
+
+
+def vector(values: Any) -> Any:
+    """Return values as a contiguous (n,) float64 vector: an array on the GPU stays there, all else becomes a NumPy array."""
+    if type(values).__module__.partition(".")[0] == "cupy":
+        return values.reshape(-1)
+    return np.ascontiguousarray(values, np.float64).ravel()
 
 
 def solar_position(
@@ -124,7 +143,7 @@ def solar_position(
     Parameters
     ----------
     time : (n,) float
-        UTC [days since 2000-01-01 12:00].
+        UTC [days since 2000-01-01 12:00]; float64 where it is an array on the GPU, and then the result is there too.
     latitude, longitude : float
         Geographic latitude, positive north, and longitude, positive east [rad].
     pressure, temperature : float
@@ -144,11 +163,15 @@ def solar_position(
     >>> round(math.degrees(noon["declination"][0]), 2)
     -23.03
     """
-    day = np.ascontiguousarray(time, np.float64).ravel()
-    out = np.empty((6, day.size))
-    _positions(day, float(latitude), float(longitude), float(pressure), float(temperature), out)
+    day = vector(time)
+    out = array_module(day).empty((6, day.size), np.float64)
+    place = (float(latitude), float(longitude), float(pressure), float(temperature))
+    if on_gpu(day, out):
+        positions_gpu((day.size,), day, out, *place, day.size)
+    else:
+        _positions(day, *place, out)
     names = ("elevation", "apparent_elevation", "azimuth", "declination", "equation_of_time", "distance")
-    return dict(zip(names, out))
+    return {name: out[m] for m, name in enumerate(names)}
 
 
 @cell

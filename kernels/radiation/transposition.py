@@ -29,8 +29,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from felsina.kernels._backend import cell, rows
-from felsina.kernels.radiation.sun import extraterrestrial_normal, sun_seen
+from felsina.kernels._backend import array_module, cell, gpu, on_gpu, rows
+from felsina.kernels.radiation.sun import extraterrestrial_normal, sun_seen, vector
 
 SKY = ("beam_east", "beam_north", "beam_up", "beam_normal", "diffuse", "horizon", "ground")
 N_SKY = len(SKY)
@@ -101,22 +101,53 @@ def surface_irradiance(nx, ny, nz, vs, vh, vg, bx, by, bz, d0, d1, gr):
     return max(nx * bx + ny * by + nz * bz, zero) + max(d0 * vs + d1 * vh, zero) + gr * vg
 
 
+@cell
+def middle_of(end, step, k, n_sub):
+    """Return the middle of sub-step k of the interval [d] that ends at `end`."""
+    return end - step + (k + 0.5) * step / n_sub
+
+
+@cell
+def sub_steps_up(end, step, n_sub, latitude, longitude):
+    """Return in how many sub-steps of an interval the sun is up."""
+    n_up = 0
+    for k in range(n_sub):
+        if sun_seen(middle_of(end, step, k, n_sub), latitude, longitude)[0] > 0.0:
+            n_up += 1
+    return n_up
+
+
+@cell
+def sub_step_sky(end, step, k, n_sub, n_up, latitude, longitude, direct, diffuse, horizontal, albedo):
+    """Return the seven scalars of the sky in sub-step k of an interval from the means [W m-2] of the interval."""
+    elevation, azimuth, _, _, distance = sun_seen(middle_of(end, step, k, n_sub), latitude, longitude)
+    # A file's mean over an interval in which the sun rises belongs to its lit part.
+    gain = n_sub / n_up if n_up > 0 else 1.0
+    lit = gain if elevation > 0.0 or n_up == 0 else 0.0
+    bx, by, bz, bn, d0, d1 = sky_state(direct * lit, diffuse * lit, elevation, azimuth, distance, relative_air_mass(elevation))
+    return bx, by, bz, bn, d0, d1, albedo * horizontal * lit
+
+
 @rows
 def _sky(day, step, n_sub, latitude, longitude, direct, diffuse, horizontal, albedo, out):
     for i in range(day.size):
-        n_up = 0
+        n_up = sub_steps_up(day[i], step, n_sub, latitude, longitude)
         for k in range(n_sub):
-            if sun_seen(day[i] - step + (k + 0.5) * step / n_sub, latitude, longitude)[0] > 0.0:
-                n_up += 1
-        # A file's mean over an interval in which the sun rises belongs to its lit part.
-        gain = n_sub / n_up if n_up > 0 else 1.0
-        for k in range(n_sub):
-            elevation, azimuth, _, _, distance = sun_seen(day[i] - step + (k + 0.5) * step / n_sub, latitude, longitude)
-            lit = gain if elevation > 0.0 or n_up == 0 else 0.0
-            state = sky_state(direct[i] * lit, diffuse[i] * lit, elevation, azimuth, distance, relative_air_mass(elevation))
-            for m in range(6):
+            state = sub_step_sky(
+                day[i], step, k, n_sub, n_up, latitude, longitude, direct[i], diffuse[i], horizontal[i], albedo
+            )
+            for m in range(N_SKY):
                 out[i, k, m] = state[m]
-            out[i, k, 6] = albedo * horizontal[i] * lit
+
+
+@gpu("f8* f8* f8* f8* f8* f8 f8 f8 f8 u4")
+def sky_states_gpu(i, day, direct, diffuse, horizontal, out, step, latitude, longitude, albedo, n_sub):
+    n_up = sub_steps_up(day[i], step, n_sub, latitude, longitude)
+    for k in range(n_sub):
+        state = sub_step_sky(day[i], step, k, n_sub, n_up, latitude, longitude, direct[i], diffuse[i], horizontal[i], albedo)
+        first = np.uint32(np.uint32(N_SKY) * np.uint32(np.uint32(i * n_sub) + np.uint32(k)))
+        for m in range(N_SKY):
+            out[np.uint32(first + np.uint32(m))] = state[m]
 
 
 def sky_states(
@@ -155,11 +186,14 @@ def sky_states(
     (n, n_sub, 7) float
         The scalars of `SKY` [W m-2]; their mean over axis 1 is `mean_sky`.
     """
-    end = np.ascontiguousarray(interval_end, np.float64)
+    end, *flux = (vector(v) for v in (interval_end, direct_normal, diffuse_horizontal, global_horizontal))
     n_sub = max(1, math.ceil(step / 60.0 / min(minutes, MOST_MINUTES) - 1e-9))
-    out = np.empty((end.size, n_sub, N_SKY))
-    flux = [np.ascontiguousarray(v, np.float64) for v in (direct_normal, diffuse_horizontal, global_horizontal)]
-    _sky(end, step / 86400.0, n_sub, float(latitude), float(longitude), *flux, float(albedo), out)
+    out = array_module(end).empty((end.size, n_sub, N_SKY), np.float64)
+    place = (float(latitude), float(longitude))
+    if on_gpu(end, *flux, out):
+        sky_states_gpu((end.size,), end, *flux, out, step / 86400.0, *place, albedo, n_sub)
+    else:
+        _sky(end, step / 86400.0, n_sub, *place, *flux, float(albedo), out)
     return out
 
 
@@ -173,28 +207,75 @@ def _mean(sky, out):
             out[i, m] = total / sky.shape[1]
 
 
+@gpu("f8* f8* u4 u4", dims=2, block=(8, 16))
+def mean_sky_gpu(i, m, sky, out, n_sub, n_sky):
+    total = 0.0
+    for k in range(n_sub):
+        total += sky[np.uint32(np.uint32(np.uint32(i * n_sub) + np.uint32(k)) * n_sky + m)]
+    out[np.uint32(i * n_sky + m)] = total / n_sub
+
+
 def mean_sky(sky: NDArray[np.float64]) -> NDArray[np.float64]:
     """Average sub-steps to intervals: (n, n_sub, 7) to (n, 7) [W m-2]; exact for every surface that sees the sun all along."""
-    out = np.empty((sky.shape[0], sky.shape[2]))
-    _mean(np.ascontiguousarray(sky, np.float64), out)
+    n, n_sub, n_sky = sky.shape
+    out = array_module(sky).empty((n, n_sky), np.float64)
+    if on_gpu(sky, out):
+        mean_sky_gpu((n, n_sky), sky, out, n_sub, n_sky)
+    else:
+        _mean(np.ascontiguousarray(sky, np.float64), out)
     return out
+
+
+@cell
+def facing(tilt, azimuth):
+    """Return the normal of a surface, east, north, up, and the sine of its tilt [1] from its angles [rad]."""
+    up = math.cos(tilt)
+    across = math.sin(tilt)
+    return across * math.sin(azimuth), across * math.cos(azimuth), up, across
+
+
+@cell
+def received(east, north, up, across, bx, by, bz, d0, d1, gr):
+    """Return the irradiance [W m-2] of an unshaded surface of normal (east, north, up) in an open place."""
+    vs = 0.5 * (1.0 + up)
+    vg = 0.5 * (1.0 - up)
+    return surface_irradiance(east, north, up, vs, across, vg, bx, by, bz, d0, d1, gr)
 
 
 @rows
 def _surfaces(sky, tilt, azimuth, out):
     for s in range(tilt.size):
-        up = math.cos(tilt[s])
-        across = math.sin(tilt[s])
-        east = across * math.sin(azimuth[s])
-        north = across * math.cos(azimuth[s])
+        east, north, up, across = facing(tilt[s], azimuth[s])
         for i in range(sky.shape[0]):
             total = 0.0
             for k in range(sky.shape[1]):
-                total += surface_irradiance(
-                    east, north, up, 0.5 * (1.0 + up), across, 0.5 * (1.0 - up),
+                total += received(
+                    east, north, up, across,
                     sky[i, k, 0], sky[i, k, 1], sky[i, k, 2], sky[i, k, 4], sky[i, k, 5], sky[i, k, 6],
                 )  # fmt: skip
             out[i, s] = total / sky.shape[1]
+
+
+@cell
+def mean_received(sky, i, n_sub, east, north, up, across, ground_share):
+    """Return the mean of `received` over the sub-steps of interval i of flat `sky`: the loop of one GPU thread."""
+    total = 0.0
+    for k in range(n_sub):
+        q = np.uint32(np.uint32(N_SKY) * np.uint32(np.uint32(i * n_sub) + np.uint32(k)))
+        total += received(
+            east, north, up, across, sky[q], sky[np.uint32(q + np.uint32(1))], sky[np.uint32(q + np.uint32(2))],
+            sky[np.uint32(q + np.uint32(4))], sky[np.uint32(q + np.uint32(5))],
+            ground_share * sky[np.uint32(q + np.uint32(6))],
+        )  # fmt: skip
+    return total / n_sub
+
+
+@gpu("f8* f8* f8* f8* u4 u4")
+def tilted_gpu(element, sky, tilt, azimuth, out, n_sub, n_surface):
+    i = np.uint32(element // n_surface)
+    s = np.uint32(element - np.uint32(i * n_surface))
+    east, north, up, across = facing(tilt[s], azimuth[s])
+    out[element] = mean_received(sky, i, n_sub, east, north, up, across, 1.0)
 
 
 def tilted_irradiance(sky: NDArray[np.float64], tilt: ArrayLike, azimuth: ArrayLike) -> NDArray[np.float64]:
@@ -212,10 +293,56 @@ def tilted_irradiance(sky: NDArray[np.float64], tilt: ArrayLike, azimuth: ArrayL
     (n, n_surface) float
         Irradiance [W m-2]: I = max(n . b, 0) + max(d0 v_s + d1 v_h, 0) + gr v_g, averaged over the sub-steps.
     """
-    tilt, azimuth = np.atleast_1d(np.asarray(tilt, np.float64)), np.atleast_1d(np.asarray(azimuth, np.float64))
-    out = np.empty((sky.shape[0], tilt.size))
-    _surfaces(np.ascontiguousarray(sky, np.float64), tilt, azimuth, out)
+    normals = (vector(tilt), vector(azimuth))
+    n_surface = normals[0].size
+    out = array_module(sky).empty((sky.shape[0], n_surface), np.float64)
+    if on_gpu(sky, *normals, out):
+        tilted_gpu((out.size,), sky, *normals, out, sky.shape[1], n_surface)
+    else:
+        _surfaces(np.ascontiguousarray(sky, np.float64), *normals, out)
     return out
+
+
+@cell
+def sector_angles(s):
+    """Return tilt and azimuth [rad] of sector `s`: eight walls, then the horizontal."""
+    if s < N_AZIMUTH:
+        return 0.5 * math.pi, s * (2.0 * math.pi / N_AZIMUTH)
+    return 0.0, 0.0
+
+
+@rows
+def _sectors(sky, out):
+    for s in range(N_SECTOR - 1):
+        tilt, azimuth = sector_angles(s)
+        east, north, up, across = facing(tilt, azimuth)
+        for i in range(sky.shape[0]):
+            total = 0.0
+            for k in range(sky.shape[1]):
+                total += received(
+                    east, north, up, across, sky[i, k, 0], sky[i, k, 1], sky[i, k, 2], sky[i, k, 4], sky[i, k, 5], 0.0
+                )
+            out[i, s] = total / sky.shape[1]
+    for i in range(sky.shape[0]):
+        total = 0.0
+        for k in range(sky.shape[1]):
+            total += sky[i, k, N_SKY - 1]
+        out[i, N_SECTOR - 1] = total / sky.shape[1]
+
+
+@gpu("f8* f8* u4")
+def sectors_gpu(element, sky, out, n_sub):
+    i = np.uint32(element // np.uint32(N_SECTOR))
+    s = np.uint32(element - np.uint32(i * np.uint32(N_SECTOR)))
+    if s < np.uint32(N_SECTOR - 1):
+        tilt, azimuth = sector_angles(s)
+        east, north, up, across = facing(tilt, azimuth)
+        out[element] = mean_received(sky, i, n_sub, east, north, up, across, 0.0)
+    else:
+        total = 0.0
+        for k in range(n_sub):
+            total += sky[np.uint32(np.uint32(N_SKY) * np.uint32(np.uint32(i * n_sub) + np.uint32(k)) + np.uint32(N_SKY - 1))]
+        out[element] = total / n_sub
 
 
 def sector_irradiance(sky: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -234,13 +361,11 @@ def sector_irradiance(sky: NDArray[np.float64]) -> NDArray[np.float64]:
         Vertical walls facing 0, 45, .. 315 degrees from the sky alone, the horizontal, and the ground's reflection
         at full view [W m-2].
     """
-    bare = sky.copy()
-    bare[:, :, 6] = 0.0
-    out = np.empty((sky.shape[0], N_SECTOR))
-    angle = np.arange(N_AZIMUTH) * (2.0 * math.pi / N_AZIMUTH)
-    out[:, :N_AZIMUTH] = tilted_irradiance(bare, np.full(N_AZIMUTH, 0.5 * math.pi), angle)
-    out[:, N_AZIMUTH] = tilted_irradiance(bare, [0.0], [0.0])[:, 0]
-    out[:, N_AZIMUTH + 1] = mean_sky(sky)[:, 6]
+    out = array_module(sky).empty((sky.shape[0], N_SECTOR), np.float64)
+    if on_gpu(sky, out):
+        sectors_gpu((out.size,), sky, out, sky.shape[1])
+    else:
+        _sectors(np.ascontiguousarray(sky, np.float64), out)
     return out
 
 
@@ -255,24 +380,36 @@ def erbs_diffuse_fraction(clearness_index):
     return 0.165
 
 
+@cell
+def split_interval(end, step, n_sub, latitude, longitude, horizontal):
+    """Return diffuse horizontal and direct normal irradiance [W m-2] of an interval from its mean global irradiance."""
+    cosine = 0.0
+    outside = 0.0
+    for k in range(n_sub):
+        elevation, _, _, _, distance = sun_seen(middle_of(end, step, k, n_sub), latitude, longitude)
+        up = max(math.sin(elevation), 0.0)
+        cosine += up / n_sub
+        outside += up * extraterrestrial_normal(distance) / n_sub
+    total = max(horizontal, 0.0)
+    direct = 0.0
+    # Below an hourly mean elevation of 0.6 degrees the quotients have no meaning: all is diffuse.
+    if cosine > 0.01:
+        # No more beam than there is above the air, whatever a low sun and a rounded value make of the quotient.
+        direct = min((1.0 - erbs_diffuse_fraction(min(total / outside, 1.0))) * total, outside) / cosine
+    return total - direct * cosine, direct
+
+
 @rows
 def _split(day, step, n_sub, latitude, longitude, horizontal, out):
     for i in range(day.size):
-        cosine = 0.0
-        outside = 0.0
-        for k in range(n_sub):
-            elevation, _, _, _, distance = sun_seen(day[i] - step + (k + 0.5) * step / n_sub, latitude, longitude)
-            up = max(math.sin(elevation), 0.0)
-            cosine += up / n_sub
-            outside += up * extraterrestrial_normal(distance) / n_sub
-        total = max(horizontal[i], 0.0)
-        direct = 0.0
-        # Below an hourly mean elevation of 0.6 degrees the quotients have no meaning: all is diffuse.
-        if cosine > 0.01:
-            # No more beam than there is above the air, whatever a low sun and a rounded value make of the quotient.
-            direct = min((1.0 - erbs_diffuse_fraction(min(total / outside, 1.0))) * total, outside) / cosine
-        out[0, i] = total - direct * cosine
-        out[1, i] = direct
+        out[0, i], out[1, i] = split_interval(day[i], step, n_sub, latitude, longitude, horizontal[i])
+
+
+@gpu("f8* f8* f8* f8 f8 f8 u4 u4")
+def split_global_gpu(i, day, horizontal, out, step, latitude, longitude, n_sub, n):
+    diffuse, direct = split_interval(day[i], step, n_sub, latitude, longitude, horizontal[i])
+    out[i] = diffuse
+    out[np.uint32(n + i)] = direct
 
 
 def split_global(
@@ -292,9 +429,12 @@ def split_global(
     diffuse_horizontal, direct_normal : (n,) float
         [W m-2]; DHI + DNI mean(cos z) = GHI.
     """
-    end = np.ascontiguousarray(interval_end, np.float64)
-    out = np.empty((2, end.size))
+    end, flux = vector(interval_end), vector(global_horizontal)
+    out = array_module(end).empty((2, end.size), np.float64)
     n_sub = max(1, math.ceil(step / 60.0 / MOST_MINUTES - 1e-9))
-    flux = np.ascontiguousarray(global_horizontal, np.float64)
-    _split(end, step / 86400.0, n_sub, float(latitude), float(longitude), flux, out)
+    place = (float(latitude), float(longitude))
+    if on_gpu(end, flux, out):
+        split_global_gpu((end.size,), end, flux, out, step / 86400.0, *place, n_sub, end.size)
+    else:
+        _split(end, step / 86400.0, n_sub, *place, flux, out)
     return out[0], out[1]
