@@ -18,12 +18,14 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from felsina.kernels._backend import rows, threads
-from felsina.kernels.air.transport import HALO
+from felsina.kernels._backend import array_module, cell, gpu, on_gpu, rows, threads
+from felsina.kernels._gpu import atomic_add
+from felsina.kernels.air.transport import HALO, flat_index, strides
 from felsina.kernels.constants import AIR_VOLUMETRIC_HEAT_CAPACITY, GRAVITY, VON_KARMAN
 
 _PRIESTLEY = 0.9  # 1, h* of free convection
 _MILLIMETRE = 1000.0  # heights are summed as whole millimetres, so no cut of the city changes the sums
+_STRIP = 32  # rows that a thread of the GPU sums
 
 
 class Roughness(NamedTuple):
@@ -35,6 +37,12 @@ class Roughness(NamedTuple):
     length: float  # m, z_0
 
 
+@cell
+def millimetres(length):
+    """A length [m] in whole millimetres, rounded half up; the product is all that rounds, so CPU and GPU agree."""
+    return (np.int64(math.floor(abs(length) * type(length)(2.0 * _MILLIMETRE))) + np.int64(1)) >> np.int64(1)
+
+
 @threads
 def _morphometry(height, j0, j1, i0, i1, part):
     for j in prange(j0, j1):
@@ -42,11 +50,34 @@ def _morphometry(height, j0, j1, i0, i1, part):
             h = height[j, i]
             if h > 0:
                 part[j - j0, 0] += 1
-                part[j - j0, 1] += np.int64(math.floor(h * _MILLIMETRE + 0.5))
+                part[j - j0, 1] += millimetres(h)
             west = height[j, i - 1] if i > 0 else type(h)(0)
             north = height[j - 1, i] if j > 0 else type(h)(0)
-            part[j - j0, 2] += np.int64(math.floor(abs(h - west) * _MILLIMETRE + 0.5))
-            part[j - j0, 3] += np.int64(math.floor(abs(h - north) * _MILLIMETRE + 0.5))
+            part[j - j0, 2] += millimetres(h - west)
+            part[j - j0, 3] += millimetres(h - north)
+
+
+@gpu("T* i8* u4 u4 u4 u4", dims=2)
+def morphometry_gpu(strip, column, height, sums, j0, j1, i0, nx):
+    """Sum `_STRIP` rows of a column first: a million threads that add to four words would wait for each other."""
+    one, i = np.uint32(1), np.uint32(i0 + column)
+    j = np.uint32(j0 + np.uint32(strip * np.uint32(_STRIP)))
+    end = min(np.uint32(j + np.uint32(_STRIP)), j1)
+    built = volume = faces_x = faces_y = np.int64(0)
+    while j < end:
+        q = np.uint32(np.uint32(j * nx) + i)
+        h = height[q]
+        zero = type(h)(0)
+        if h > zero:
+            built += np.int64(1)
+            volume += millimetres(h)
+        faces_x += millimetres(h - (height[np.uint32(q - one)] if i > np.uint32(0) else zero))
+        faces_y += millimetres(h - (height[np.uint32(q - nx)] if j > np.uint32(0) else zero))
+        j = np.uint32(j + one)
+    atomic_add(sums, 0, built)
+    atomic_add(sums, 1, volume)
+    atomic_add(sums, 2, faces_x)
+    atomic_add(sums, 3, faces_y)
 
 
 def morphometry_sums(height: NDArray[Any], window: tuple[int, int, int, int] | None = None) -> NDArray[np.int64]:
@@ -62,13 +93,19 @@ def morphometry_sums(height: NDArray[Any], window: tuple[int, int, int, int] | N
     Returns
     -------
     (4,) int64
-        Number of built cells, and sums of height, of |step to the west cell| and of |step to the north cell| [mm].
+        Number of built cells, and sums of height, of |step to the west cell| and of |step to the north cell| [mm]. On the host:
+        on the GPU this waits for the result.
     """
     j0, j1, i0, i1 = window or (0, height.shape[0], 0, height.shape[1])
-    part = np.zeros((max(0, j1 - j0), 4), np.int64)
-    if j1 > j0 and i1 > i0:
-        _morphometry(height, j0, j1, i0, i1, part)
-    return part.sum(axis=0)
+    if j1 <= j0 or i1 <= i0:
+        return np.zeros(4, np.int64)
+    if on_gpu(height):
+        sums = array_module(height).zeros(4, np.int64)
+        morphometry_gpu((-(-(j1 - j0) // _STRIP), i1 - i0), height, sums, j0, j1, i0, height.shape[1])
+        return np.asarray(sums.get())
+    part = np.zeros((j1 - j0, 4), np.int64)
+    _morphometry(height, j0, j1, i0, i1, part)
+    return np.asarray(part.sum(axis=0))
 
 
 def roughness(
@@ -216,69 +253,102 @@ def free_convection_diffusivity(heights: NDArray[np.float64], sensible_heat: flo
     return out
 
 
-@rows
-def _closed(roof, j, i, along_row):
-    """Lowest open layer of the face between a column and the one before it; the land beyond the grid is open."""
-    ny, nx = roof.shape
-    b = roof[j, i] if 0 <= j < ny and 0 <= i < nx else 0
-    jb, ib = (j, i - 1) if along_row else (j - 1, i)
-    a = roof[jb, ib] if 0 <= jb < ny and 0 <= ib < nx else 0
-    return max(a, b)
+@cell
+def closed_layers(roof, ny, nx, j, i, dj, di):
+    """Closed layers of the face between column (j, i) and the one (dj, di) before it; the land beyond the grid is open."""
+    jb, ib = j - dj, i - di
+    b = roof[j * nx + i] if (j >= 0) & (j < ny) & (i >= 0) & (i < nx) else np.int32(0)
+    a = roof[jb * nx + ib] if (jb >= 0) & (jb < ny) & (ib >= 0) & (ib < nx) else np.int32(0)
+    return max(np.int64(a), np.int64(b))
 
 
-@rows
-def _strip(roof, profile, j, i, along_row, step, shelter, flux):
-    """Fill the velocities of the vertical strip of faces between a column and the one before it."""
-    nz = profile.size
-    n_reach = math.ceil(shelter / step)
-    first = _closed(roof, j, i, along_row)
+@cell
+def fit_strip(roof, ny, nx, j, i, dj, di, speed, nz, component, step, shelter, out, q, sz):
+    """Fill the velocities of the strip of faces between column (j, i) and the one (dj, di) before it, from flat index q.
+
+    The nearest wall of a layer is met first and shelters most, and lower walls shelter only lower layers: walking away from the
+    strip, the layers that a new distance shelters stand on those that have been sheltered before. The walk is taken twice, for
+    the sum of what passes and for the velocities; no memory is needed in between.
+    """
+    zero, one = type(component)(0), type(component)(1)
+    first = min(closed_layers(roof, ny, nx, j, i, dj, di), nz)
+    want = zero
     for k in range(nz):
-        flux[k] = 0.0 if k < first else profile[k]
-    for m in range(1, n_reach):
-        factor = m * step / shelter
-        for side in (-m, m):
-            wall = _closed(roof, j + (0 if along_row else side), i + (side if along_row else 0), along_row)
-            for k in range(first, min(wall, nz)):
-                # The nearest wall of a layer is met first and shelters most.
-                flux[k] = min(flux[k], factor * profile[k]) if profile[k] > 0 else max(flux[k], factor * profile[k])
-    want, have = 0.0, 0.0
-    for k in range(nz):
-        want += profile[k]
-        have += flux[k]
-    scale = want / have if have != 0.0 else 0.0
-    for k in range(nz):
-        flux[k] *= scale
+        want += speed[k]
+    have, scale = zero, zero
+    for pass_ in range(2):
+        done = np.int64(0)
+        if pass_ == 1:
+            scale = want / have if have > zero else zero
+            while done < first:
+                out[q + np.uint64(done) * sz] = zero
+                done += 1
+        done = first
+        m = np.int64(1)
+        while done < nz:
+            # Beyond the reach of shelter the rest of the strip carries its profile.
+            factor = type(component)(m) * step / shelter
+            top = nz
+            if factor < one:
+                ahead = closed_layers(roof, ny, nx, j + m * dj, i + m * di, dj, di)
+                behind = closed_layers(roof, ny, nx, j - m * dj, i - m * di, dj, di)
+                top = min(max(ahead, behind), nz)
+            else:
+                factor = one
+            while done < top:
+                part = factor * speed[done]
+                if pass_ == 0:
+                    have += part
+                else:
+                    out[q + np.uint64(done) * sz] = component * (part * scale)
+                done += 1
+            m += 1
+
+
+@cell
+def lift(u, v, w, q, nz, sy, sz, dz, dx, dy):
+    """Fill the vertical velocities of the column from flat index q by continuity: none at the ground, none at the top."""
+    up = type(dz)(0)
+    for _ in range(nz):
+        w[q] = up
+        up += dz * ((u[q] - u[q + np.uint64(1)]) / dx + (v[q] - v[q + sy]) / dy)
+        q += sz
+    w[q] = type(dz)(0)
 
 
 @threads
-def _fit(roof, east, south, j0, i0, nj, ni, dz, dy, dx, shelter, u, v, w):
-    nz = east.size
+def _fit(roof, ny, nx, speed, east, south, j0, i0, nj, ni, nz, first, sy, sz, dz, dy, dx, shelter, u, v, w):
+    uy, uz = np.uint64(sy), np.uint64(sz)
     for row in prange(nj + 1):
-        strip = np.empty(nz)
         for col in range(ni + 1):
-            j, i = j0 + row, i0 + col
+            j, i, q = j0 + row, i0 + col, np.uint64(first + row * sy + col)
             if row < nj:
-                _strip(roof, east, j, i, True, dx, shelter, strip)
-                for k in range(nz):
-                    u[k + HALO, row + HALO, col + HALO] = strip[k]
+                fit_strip(roof, ny, nx, j, i, 0, 1, speed, nz, east, dx, shelter, u, q, uz)
             if col < ni:
-                _strip(roof, south, j, i, False, dy, shelter, strip)
-                for k in range(nz):
-                    v[k + HALO, row + HALO, col + HALO] = strip[k]
-    for row in prange(HALO, nj + HALO):
-        for col in range(HALO, ni + HALO):
-            up = 0.0
-            for k in range(HALO, nz + HALO):
-                w[k, row, col] = up
-                gain = (np.float64(u[k, row, col]) - np.float64(u[k, row, col + 1])) / dx
-                gain += (np.float64(v[k, row, col]) - np.float64(v[k, row + 1, col])) / dy
-                up += dz * gain
-            w[nz + HALO, row, col] = 0.0
+                fit_strip(roof, ny, nx, j, i, 1, 0, speed, nz, south, dy, shelter, v, q, uz)
+    for row in prange(nj):
+        for col in range(ni):
+            lift(u, v, w, np.uint64(first + row * sy + col), nz, uy, uz, dz, dx, dy)
+
+
+@gpu("i4* T* T* i4 i4 i4 i4 i4 i4 i4 u4 u4 u4 T T T", dims=2)
+def strip_gpu(row, col, roof, speed, out, ny, nx, j0, i0, dj, di, nz, q0, sy, sz, component, step, shelter):
+    q = flat_index(q0, np.uint32(0), row, col, sy, sz)
+    j, i = np.int64(j0) + np.int64(row), np.int64(i0) + np.int64(col)
+    a, b = np.int64(dj), np.int64(di)
+    fit_strip(
+        roof, np.int64(ny), np.int64(nx), j, i, a, b, speed, np.int64(nz), component, step, shelter, out, q, np.uint64(sz)
+    )
+
+
+@gpu("T* T* T* u4 u4 u4 u4 T T T", dims=2)
+def lift_gpu(row, col, u, v, w, nz, q0, sy, sz, dz, dx, dy):
+    lift(u, v, w, flat_index(q0, np.uint32(0), row, col, sy, sz), nz, np.uint64(sy), np.uint64(sz), dz, dx, dy)
 
 
 def fit_wind(
     roof_layer: NDArray[np.integer[Any]],
-    speed: NDArray[np.float64],
+    speed: NDArray[Any],
     wind_from: float,
     spacing: tuple[float, float, float],
     shelter_length: float,
@@ -298,9 +368,9 @@ def fit_wind(
     ----------
     roof_layer : (ny, nx) int
         Solid layers of each column, of the whole city or of the window with all within `shelter_length` + 1 cell of it. Must
-        leave open layers above every roof.
-    speed : (nz,) float64
-        Wind speed in the middle of each layer [m s-1].
+        leave open layers above every roof. On the GPU int32, and not checked: nothing is read back.
+    speed : (nz,) float
+        Wind speed in the middle of each layer [m s-1], not negative; on the GPU of the type of `u`.
     wind_from : float
         Direction the wind comes from, clockwise from north [rad].
     spacing : (dz, dy, dx)
@@ -308,31 +378,58 @@ def fit_wind(
     shelter_length : float
         [m]; about twice the mean building height.
     u, v, w : (nz + 4, j1 - j0 + 4, i1 - i0 + 4) float
-        Out: velocity of west, north and lower faces [m s-1]; halo faces that bound no cell of the window are left alone.
+        Out: velocity of west, north and lower faces [m s-1], all computed in their type; halo faces that bound no cell of the
+        window are left alone.
     window : (j0, j1, i0, i1)
         Part of the city to compute; all by default. Any cut gives the same bits.
     """
     j0, j1, i0, i1 = window or (0, roof_layer.shape[0], 0, roof_layer.shape[1])
     if j1 <= j0 or i1 <= i0:
         return
-    highest = int(roof_layer.max())
-    if highest >= len(speed):
-        raise ValueError(f"A building fills {highest} layers of {len(speed)}; the air grid must reach above every roof.")
     dz, dy, dx = spacing
-    east = -math.sin(wind_from) * np.asarray(speed, np.float64)
-    south = math.cos(wind_from) * np.asarray(speed, np.float64)
-    _fit(roof_layer, east, south, j0, i0, j1 - j0, i1 - i0, dz, dy, dx, float(shelter_length), u, v, w)
+    east, south = -math.sin(wind_from), math.cos(wind_from)
+    nz, nj, ni = len(speed), j1 - j0, i1 - i0
+    first, sy, sz = strides(u)
+    if on_gpu(roof_layer, speed, u, v, w):
+        place = (nz, first, sy, sz)
+        strip_gpu((nj, ni + 1), roof_layer, speed, u, *roof_layer.shape, j0, i0, 0, 1, *place, east, dx, shelter_length)
+        strip_gpu((nj + 1, ni), roof_layer, speed, v, *roof_layer.shape, j0, i0, 1, 0, *place, south, dy, shelter_length)
+        lift_gpu((nj, ni), u, v, w, *place, dz, dx, dy)
+        return
+    highest = int(roof_layer.max())
+    if highest >= nz:
+        raise ValueError(f"A building fills {highest} layers of {nz}; the air grid must reach above every roof.")
+    if not (u.flags.c_contiguous and v.flags.c_contiguous and w.flags.c_contiguous):
+        raise ValueError("The wind is written to C-contiguous arrays; a view of a larger one is not written.")
+    kind = u.dtype.type
+    flat = (a.reshape(-1) for a in (u, v, w))
+    _fit(
+        roof_layer.reshape(-1), *roof_layer.shape, speed.astype(kind), kind(east), kind(south), j0, i0, nj, ni, nz,
+        first, sy, sz, kind(dz), kind(dy), kind(dx), kind(shelter_length), *flat,
+    )  # fmt: skip
+
+
+@cell
+def is_open(roof, ny, nx, k, j, i):
+    """1 where layer k of column (j, i) is air, 0 in a building and below the ground; all is open beyond the grid."""
+    solid = np.int64(roof[j * nx + i]) if (j >= 0) & (j < ny) & (i >= 0) & (i < nx) else np.int64(0)
+    return np.uint8(1) if (k >= solid) & (k >= 0) else np.uint8(0)
 
 
 @threads
-def _air_cells(roof, j0, i0, out):
-    ny, nx = roof.shape
+def _air_cells(roof, ny, nx, j0, i0, out):
     for row in prange(out.shape[1]):
         for col in range(out.shape[2]):
-            j, i = j0 + row - HALO, i0 + col - HALO
-            solid = roof[j, i] if 0 <= j < ny and 0 <= i < nx else 0
             for k in range(out.shape[0]):
-                out[k, row, col] = 1 if k - HALO >= solid and k >= HALO else 0
+                out[k, row, col] = is_open(roof, ny, nx, k - HALO, j0 + row - HALO, i0 + col - HALO)
+
+
+@gpu("i4* u1* i4 i4 i4 i4 u4 u4", dims=3)
+def air_cells_gpu(k, row, col, roof, out, ny, nx, j0, i0, sy, sz):
+    """`j0`, `i0`: row and column of the first cell of the padded array."""
+    q = flat_index(np.uint32(0), k, row, col, sy, sz)
+    j, i = np.int64(j0) + np.int64(row), np.int64(i0) + np.int64(col)
+    out[q] = is_open(roof, np.int64(ny), np.int64(nx), np.int64(k) - np.int64(HALO), j, i)
 
 
 def air_cells(
@@ -343,6 +440,10 @@ def air_cells(
     (n_layer + 4, j1 - j0 + 4, i1 - i0 + 4) uint8, from (ny, nx) `roof_layer` and a window as in `fit_wind`.
     """
     j0, j1, i0, i1 = window or (0, roof_layer.shape[0], 0, roof_layer.shape[1])
-    out = np.empty((n_layer + 2 * HALO, max(0, j1 - j0) + 2 * HALO, max(0, i1 - i0) + 2 * HALO), np.uint8)
-    _air_cells(roof_layer, j0, i0, out)
+    shape = (n_layer + 2 * HALO, max(0, j1 - j0) + 2 * HALO, max(0, i1 - i0) + 2 * HALO)
+    out = array_module(roof_layer).empty(shape, np.uint8)
+    if on_gpu(roof_layer):
+        air_cells_gpu(shape, roof_layer, out, *roof_layer.shape, j0 - HALO, i0 - HALO, shape[2], shape[1] * shape[2])
+    else:
+        _air_cells(roof_layer.reshape(-1), *roof_layer.shape, j0, i0, out)
     return out

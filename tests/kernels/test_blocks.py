@@ -40,3 +40,18 @@ def test_there_and_back_keeps_the_mean():
 def test_a_grid_without_whole_blocks_is_refused():
     with pytest.raises(ValueError, match="no whole blocks"):
         block_mean(np.ones((5, 4), "f4"), 2)
+
+
+def test_a_result_goes_where_it_is_wanted():
+    fine, coarse = np.arange(24, dtype="f4").reshape(4, 6), np.arange(6, dtype="i4").reshape(2, 3)
+    mean, wide = np.zeros((2, 3), "f4"), np.zeros((4, 6), "i4")
+    assert block_mean(fine, 2, mean) is mean and spread(coarse, 2, wide) is wide
+    np.testing.assert_array_equal(mean, fine.reshape(2, 2, 3, 2).mean((1, 3)))
+    np.testing.assert_array_equal(wide, np.kron(coarse, np.ones((2, 2), "i4")))
+    with pytest.raises(ValueError, match="C-contiguous array of"):
+        block_mean(fine, 2, np.zeros((3, 2), "f4"))
+
+
+def test_maps_one_above_the_other_spread_alike():
+    coarse = np.arange(12.0).reshape(2, 2, 3)
+    np.testing.assert_array_equal(spread(coarse, 2)[1], spread(coarse[1], 2))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from felsina.kernels.air import boundary, implicit, transport
+from felsina.kernels.air import boundary, diffusion, implicit, transport, wind
 from felsina.kernels.air.transport import HALO
 from gpu_twins.harness import Work, case
 
@@ -143,3 +143,74 @@ def relax_columns_f4(rng, scale, put):
 @case((implicit.relax_gpu, "f8"), relative=1e-14, absolute=2e-14)
 def relax_columns_f8(rng, scale, put):
     return _relaxed(rng, scale, put, np.float64)
+
+
+def _diffused(rng, scale, put, kind):
+    t, _, _, _, _, k, _, air = air_box(rng, scale, kind)
+    inputs = put(k), put(air)
+    whole, parts = put(t), put(t.copy())
+    nx = _columns(scale)
+    diffusion.diffuse_vertically(whole, *inputs, 2.0, 3.0, scratch=put(np.zeros(2 * LAYERS * ROWS * nx, kind)))
+    diffusion.diffuse_vertically(parts, *inputs, 2.0, 300.0, (1, ROWS, 2, nx - 3))
+    return {"whole": whole, "parts": parts}
+
+
+# As the relaxation, with a coefficient of up to 300 in the second call.
+@case(diffusion.columns_gpu, relative=1e-6, absolute=5e-6, scale=4096, work=Work("cell", _cells, 3 * 4 + 1 + 16, 25))
+def diffuse_vertically_f4(rng, scale, put):
+    return _diffused(rng, scale, put, np.float32)
+
+
+@case((diffusion.columns_gpu, "f8"), relative=1e-14, absolute=2e-14)
+def diffuse_vertically_f8(rng, scale, put):
+    return _diffused(rng, scale, put, np.float64)
+
+
+def _roofs(rng, scale):
+    """Heights of 0 to 4 layers in a window that reaches beyond the city's edge on no side, and on all sides."""
+    return (rng.integers(0, LAYERS, (ROWS, _columns(scale))) * (rng.random((ROWS, _columns(scale))) < 0.4)).astype(np.int32)
+
+
+def _wind(rng, scale, put, kind):
+    roof, speed = put(_roofs(rng, scale)), put(np.sort(rng.uniform(0.3, 6, LAYERS)).astype(kind))
+    results = {}
+    for name, window in (("city", (0, ROWS, 0, _columns(scale))), ("part", (2, 5, 1, _columns(scale) - 4))):
+        shape = (LAYERS + 2 * HALO, window[1] - window[0] + 2 * HALO, window[3] - window[2] + 2 * HALO)
+        fields = [put(np.full(shape, 9.0, kind)) for _ in range(3)]
+        wind.fit_wind(roof, speed, 2.3 if name == "city" else 5.1, SPACING, 13.0, *fields, window)
+        results |= {f"{name}_{axis}": a for axis, a in zip("uvw", fields, strict=True)}
+    return results
+
+
+# Speeds of 6 m/s scaled by sums of five layers; w sums ten of their differences.
+@case(wind.strip_gpu, wind.lift_gpu, relative=1e-6, absolute=5e-6, scale=4096, work=Work("cell", _cells, 3 * 4, 40))
+def fit_wind_f4(rng, scale, put):
+    return _wind(rng, scale, put, np.float32)
+
+
+@case((wind.strip_gpu, "f8"), (wind.lift_gpu, "f8"), relative=1e-14, absolute=1e-14)
+def fit_wind_f8(rng, scale, put):
+    return _wind(rng, scale, put, np.float64)
+
+
+@case(wind.air_cells_gpu, scale=4096, work=Work("cell", lambda scale: (LAYERS + 4) * (ROWS + 4) * (_columns(scale) + 4), 1, 0))
+def air_cells(rng, scale, put):
+    roof = put(_roofs(rng, scale))
+    return {"city": wind.air_cells(roof, LAYERS), "part": wind.air_cells(roof, LAYERS, (1, 4, 3, 9)), "roof": roof}
+
+
+def _morphometry(rng, scale, put, kind):
+    # More rows than a thread sums, and heights of the weights of whole millimetres and between them.
+    shape = (wind._STRIP + 8, 9 * scale)
+    height = put(np.where(rng.random(shape) < 0.4, rng.uniform(2, 60, shape), 0).astype(kind))
+    return {"all": put(wind.morphometry_sums(height)), "part": put(wind.morphometry_sums(height, (1, 38, 2, 9 * scale - 1)))}
+
+
+@case(wind.morphometry_gpu, scale=8192, work=Work("cell", lambda scale: 40 * 9 * scale, 4, 12))
+def morphometry_f4(rng, scale, put):
+    return _morphometry(rng, scale, put, np.float32)
+
+
+@case((wind.morphometry_gpu, "f8"))
+def morphometry_f8(rng, scale, put):
+    return _morphometry(rng, scale, put, np.float64)

@@ -163,3 +163,27 @@ def test_free_convection_gives_the_gradient_of_priestley():
 
 def test_no_free_convection_over_cool_surfaces():
     assert (free_convection_diffusivity(np.array([2.0]), -30.0, 290.0) == 0).all()
+
+
+def test_a_face_is_sheltered_by_the_nearest_wall_of_its_layer():
+    roof, speed = city(3)
+    u, _, _ = (a[HALO:-HALO, HALO:-HALO, HALO:] for a in fitted(roof, speed, 1.5 * math.pi, dtype=np.float64))
+    ny, nx = roof.shape
+    for j in range(ny):
+        row = np.r_[0, roof[j], 0]
+        closed = np.maximum(row[1:], row[:-1])  # layers of each face, the edge of the grid included
+        for i in range(nx + 1):
+            # Distances in cells of 5 m to the closed faces of each layer, within 22 m.
+            factor = np.array([
+                0.0 if closed[i] > k else min([1.0, *(abs(n - i) * 5 / 22 for n in range(nx + 1) if closed[n] > k and n != i)])
+                for k in range(len(speed))
+            ])  # fmt: skip
+            part = factor * speed
+            np.testing.assert_allclose(u[:, j, i], part * speed.sum() / part.sum(), rtol=1e-13)
+
+
+def test_wind_that_would_be_written_to_a_copy_is_an_error():
+    roof, speed = city()
+    fields = [np.zeros((14, 28, 35), order="F") for _ in range(3)]
+    with pytest.raises(ValueError, match="C-contiguous"):
+        fit_wind(roof, speed, 1.0, SPACING, 22.0, *fields)
