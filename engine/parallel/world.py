@@ -10,7 +10,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -26,6 +26,8 @@ Window = tuple[slice, ...]
 # What each launcher tells its processes about the size of the job.
 _SIZE_VARIABLES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS", "PMIX_SIZE")
 _MESSAGE_LIMIT = 2**31 - 1  # elements in one MPI message that every MPI library takes
+
+_EXCHANGE_TAG = 71  # of messages that are started and awaited later
 
 _LAST_WORDS_S = 0.3  # s that a launcher has to pass on the reason of an end
 
@@ -105,6 +107,11 @@ class World:
         return 1 if self._node is None else self._node.Get_size()
 
     @property
+    def node(self) -> int:
+        """The lowest rank of this node: the same for all ranks of a node and for no other."""
+        return 0 if self._node is None else self._node_of[self.rank]
+
+    @property
     def handle(self) -> Any:
         """The communicator, opaque; None when serial. For `engine.io` only."""
         return self._comm
@@ -142,6 +149,26 @@ class World:
             error.collective = True  # type: ignore[attr-defined]  # tells the door that every rank knows: no Abort needed
             raise error
         return self.bcast(result)
+
+    def on_every_rank(self, function: Callable[[], T]) -> T:
+        """Run `function` on every rank and return its result there; where it fails, all raise the error of the first such rank.
+
+        The function may not communicate: a rank that failed no longer answers.
+        """
+        if self._comm is None:
+            return function()
+        error: FelsinaError | None = None
+        try:
+            result = function()
+        except FelsinaError as raised:
+            error = raised
+        failed = [(rank, e) for rank, e in enumerate(self.allgather(error)) if e is not None]
+        if not failed:
+            return result
+        rank, first = failed[0]
+        told = first if len(failed) == self.size else type(first)(f"Rank {rank} of {self.size}: {first}")
+        told.collective = True  # type: ignore[attr-defined]  # tells the door that every rank knows: no Abort needed
+        raise told
 
     # -- arrays ---------------------------------------------------------------------------------------------------------
     def reduce_exact(self, array: NDArray[Any], operation: str) -> NDArray[Any]:
@@ -196,6 +223,30 @@ class World:
             [out.view(item[0]).reshape(-1), incoming, _offsets(incoming), item[2]],
         )
         return list(np.split(out, np.cumsum(receive)[:-1]))
+
+    def start_exchange(self, send: Mapping[int, Any], receive: Mapping[int, Any]) -> Exchange:
+        """Start messages to and from other ranks and return at once; their memory may not be touched before `Exchange.wait`.
+
+        Exchanges between two ranks arrive in the order in which both start them. A rank that has nothing to say to another one
+        does not name it.
+
+        Parameters
+        ----------
+        send, receive : by rank, contiguous arrays of one axis, of NumPy or of CuPy; both sides know the length
+        """
+        if self._comm is None:
+            return Exchange([])
+        requests = []
+        for start, messages in ((self._comm.Irecv, receive), (self._comm.Isend, send)):
+            for rank, array in messages.items():
+                view, items, kind = _mpi_bytes(array.dtype)
+                if array.size * items > _MESSAGE_LIMIT:
+                    raise MachineError(
+                        f"A message of {array.size:,} elements passes the {_MESSAGE_LIMIT:,} that MPI takes. Use more ranks."
+                    )
+                wire = array if view == array.dtype else array.view(view)
+                requests.append(start([wire, array.size * items, kind], rank, _EXCHANGE_TAG))
+        return Exchange(requests)
 
     def shared(self, shape: tuple[int, ...], dtype: DTypeLike, fill: float | int = 0) -> NDArray[Any]:
         """Return an array that all ranks of a node see; filled, and safe to write one's own part of.
@@ -302,6 +353,24 @@ class World:
         print(f"rank {self.rank} of {self.size}:", file=sys.stderr)
         traceback.print_exception(kind, error, trace)
         self.abort(getattr(error, "exit_code", 1))
+
+
+class Exchange:
+    """Messages under way; `wait` ends when what comes is there and what goes may be overwritten."""
+
+    def __init__(self, requests: list[Any]) -> None:
+        self._requests = requests
+
+    def wait(self) -> None:
+        if not self._requests:
+            return
+        from mpi4py import MPI
+
+        requests, self._requests = self._requests, []
+        try:
+            MPI.Request.Waitall(requests)
+        except MPI.Exception as error:
+            raise MachineError(f"MPI lost a message between ranks: {error}.") from error
 
 
 def promised_size(environ: os._Environ[str] | dict[str, str]) -> int | None:
