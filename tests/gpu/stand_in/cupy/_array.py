@@ -174,7 +174,8 @@ def empty(shape: Any, dtype: Any = float) -> ndarray:
         raise ValueError(f"Unsupported dtype {dtype}")
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     lease = pool.malloc(size)
-    return ndarray(lease, np.ndarray(shape, dtype, lease.block.bytes[:size]))
+    # Through a memoryview, so that the array is its own base: the pool's block is nobody's business.
+    return ndarray(lease, np.ndarray(shape, dtype, memoryview(lease.block.bytes[:size])))
 
 
 def zeros(shape: Any, dtype: Any = float) -> ndarray:

@@ -126,13 +126,14 @@ def _default_executor(entry: str, path: str, grid: Any, block: Any, arguments: A
         sys.path.append(folder)
     from gpu_twins.on_host import by_entry, run_on_host
 
-    kernel, _ = by_entry()[entry]
+    kernel, kind = by_entry()[entry]
     if kernel.shared is None:
         run_on_host(entry, path, grid, block, arguments)
         return
-    from gpu_twins.interpreter import run_interpreted  # works as the blocks do
+    from gpu_twins.interpreter import interpret  # as blocks of threads
 
-    run_interpreted(entry, path, grid, block, arguments)
+    capability = stand_in.compute_capability
+    interpret(kernel.ptx((int(capability[:-1]), int(capability[-1])), kind), entry, grid, block, arguments)
 
 
 stand_in = StandIn()
