@@ -82,7 +82,7 @@ def interpret(
 
 
 class _Launch:
-    """The state of a launch. Rows: the numbers of all threads that have not ended, by place; `lane` says which threads they are."""
+    """The state of a launch: registers, a row of numbers each, of the threads that have not ended; `lane` says which they are."""
 
     def __init__(
         self, program: Program, grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...], counts: Counts | None
@@ -102,9 +102,11 @@ class _Launch:
         shared = [v for v in variables if v.space == "shared"]
         local = [v for v in variables if v.space == "local"]
         size = -(-self.code.shared_size // 16) * 16 if shared else 16
-        self.shared = Rows(self, "shared", int(np.prod(self.grid)) if shared else 1, size, shared, True)
+        self.shared = Rows(
+            self, "shared", int(np.prod(self.grid)) if shared else 1, size, program.units["shared"], shared, True
+        )
         size = -(-self.code.local_size // 16) * 16 if local else 16
-        self.local = Rows(self, "local", self.n if local else 1, size, local, False)
+        self.local = Rows(self, "local", self.n if local else 1, size, program.units["local"], local, False)
         self.has_local = bool(local)
         self.defined: dict[tuple[int, int], np.ndarray] = {}
 
@@ -159,7 +161,7 @@ class _Launch:
     # -- control --------------------------------------------------------------------------------------------------------
     def run(self, limit: int) -> None:
         """Let all threads run to their end."""
-        program, blocks = self.program, self.program.blocks
+        blocks = self.program.blocks
         visits = np.zeros(len(blocks), np.int64)
         groups: dict[int, Any] = {}
         waiting: dict[int, np.ndarray] = {}
@@ -342,8 +344,8 @@ class _Launch:
                 self._rows(where).store(at, self._row(where, part), address, part, given)
 
     def atomic(
-        self, at: int, space: str, base: np.ndarray, offset: np.ndarray, dtype: Any, operation: str, values: tuple[np.ndarray, ...],
-        target: np.ndarray | None, m: Any,
+        self, at: int, space: str, base: np.ndarray, offset: np.ndarray, dtype: Any, operation: str,
+        values: tuple[np.ndarray, ...], target: np.ndarray | None, m: Any,
     ) -> None:  # fmt: skip
         """Change memory indivisibly."""
         lanes = self._lanes(m)

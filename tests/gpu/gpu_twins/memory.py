@@ -245,6 +245,8 @@ class GlobalMemory:
     def meet(self) -> None:
         """Judge the races since the last barrier: behind it, threads of a block see what the others wrote."""
         for root in self._roots():
+            if root.threads is None and not root.reads:
+                continue  # nobody touched it
             mine = self._judged(root)
             if root.blocks is None:
                 root.blocks = Readers(mine.changed.size)
@@ -294,9 +296,10 @@ class GlobalMemory:
             reader = readers.last_reader[granule]
         names = " and ".join(dict.fromkeys(a.name for a in self.allocations if a.root is root))
         describe = self.launch.describe if what == "thread" else (lambda k: f"block number {k}")
+        writer = describe(int(readers.first_writer[granule]))
         raise Fault(
-            f"{self.launch.name} races: element {granule} of {names} is written by {describe(int(readers.first_writer[granule]))}"
-            f" and read by {describe(int(reader))} in the same launch."
+            f"{self.launch.name} races: element {granule} of {names} is written by {writer} "
+            f"and read by {describe(int(reader))} in the same launch."
         )
 
     # -- traffic --------------------------------------------------------------------------------------------------------
@@ -335,25 +338,28 @@ def sequence(
 
 
 class Rows:
-    """Shared or local memory: one row of bytes for each block or thread, each with its own contents and the same variables."""
+    """Shared or local memory: one row of bytes for each block or thread, each with its own contents and the same variables.
 
-    def __init__(self, launch: Any, space: str, rows: int, size: int, variables: list[Any], races: bool) -> None:
-        self.launch, self.space, self.size = launch, space, size
+    What is filled and who used it is kept for units of the smallest access that the program has.
+    """
+
+    def __init__(self, launch: Any, space: str, rows: int, size: int, unit: int, variables: list[Any], races: bool) -> None:
+        self.launch, self.space, self.size, self.unit = launch, space, size, unit
         self.bytes = np.full((rows, size), 0xA5, np.uint8)
-        self.filled = np.zeros((rows, size), bool)
+        self.filled = np.zeros((rows, size // unit), bool)
         self.valid = np.zeros(size, bool)
         for variable in variables:
             self.valid[variable.start : variable.start + variable.size] = True
-        self.writer = np.full((rows, size), -1, np.int32) if races else None
-        self.reader = np.full((rows, size), -1, np.int32) if races else None
+        self.writer = np.full((rows, size // unit), -1, np.int32) if races else None
+        self.reader = np.full((rows, size // unit), -1, np.int32) if races else None
 
     def keep(self, rows: np.ndarray) -> None:
         """Keep these rows only."""
-        self.bytes, self.filled = np.ascontiguousarray(self.bytes[rows]), self.filled[rows]
+        self.bytes, self.filled = np.ascontiguousarray(self.bytes[rows]), np.ascontiguousarray(self.filled[rows])
 
     def forget(self, start: int, size: int, lanes: Any) -> None:
         """Make a variable uninitialised."""
-        self.filled[lanes, start : start + size] = False
+        self.filled[lanes, start // self.unit : -(-(start + size) // self.unit)] = False
 
     def meet(self) -> None:
         """Forget who read and wrote: all threads have met."""
@@ -361,74 +367,77 @@ class Rows:
             self.writer.fill(-1)
             self.reader.fill(-1)
 
-    def _place(self, at: int, row: np.ndarray, address: np.ndarray, lanes: Any, size: int) -> np.ndarray:
+    def _place(self, at: int, row: np.ndarray, address: np.ndarray, lanes: Any, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the checked places of an access of some bytes, and their units: (lanes, units of each)."""
         if (address & np.uint64(size - 1)).any():
             self.launch.fault(at, f"is not aligned to {size} bytes", lanes, (address & np.uint64(size - 1)) != 0)
-        if not (inside := address <= self.size - size).all():
+        start = address.view(np.int64)
+        inside = address <= self.size - size
+        if inside.all():
+            inside = self.valid[start] & self.valid[start + (size - 1)]
+        if not inside.all():
             self.launch.fault(at, f"is out of bounds of {self.space} memory", lanes, ~inside)
-        start = address.astype(np.int64)
-        if not (inside := self.valid[start] & self.valid[start + size - 1]).all():
-            self.launch.fault(at, f"is out of bounds of {self.space} memory", lanes, ~inside)
-        return row * self.size + start
+        place = row * self.size + start
+        first = (place // self.unit)[:, None]
+        return place, first if size <= self.unit else first + np.arange(size // self.unit)
 
     def load(self, at: int, row: np.ndarray, address: np.ndarray, lanes: Any, dtype: Any, count: int) -> list[np.ndarray]:
         """Return `count` consecutive numbers at each address."""
         size = dtype.itemsize
-        place = self._place(at, row, address, lanes, size * count)
-        every = place[:, None] + np.arange(size * count)
-        if not (filled := self.filled.reshape(-1)[every].all(axis=1)).all():
-            self.launch.fault(at, f"reads uninitialised {self.space} memory", lanes, ~filled)
+        place, units = self._place(at, row, address, lanes, size * count)
+        self._require(at, units, lanes)
         if self.writer is not None:
-            self._read(at, every, lanes)
+            self._read(at, units, lanes)
         memory = self.bytes.reshape(-1).view(dtype)
         return [memory[place // size + k] for k in range(count)]
 
     def store(self, at: int, row: np.ndarray, address: np.ndarray, lanes: Any, values: list[np.ndarray]) -> None:
         """Write the numbers of each lane to consecutive places."""
         size = values[0].dtype.itemsize
-        place = self._place(at, row, address, lanes, size * len(values))
-        every = place[:, None] + np.arange(size * len(values))
-        self.filled.reshape(-1)[every] = True
+        place, units = self._place(at, row, address, lanes, size * len(values))
+        self.filled.reshape(-1)[units] = True
         if self.writer is not None:
-            self._wrote(at, every, lanes)
+            self._wrote(at, units, lanes)
         memory = self.bytes.reshape(-1).view(values[0].dtype)
         for k, value in enumerate(values):
             memory[place // size + k] = value
 
     def exchange(self, at: int, row: Any, address: Any, lanes: Any, dtype: Any, operation: Any, values: Any) -> np.ndarray:
         """Carry out `operation(old, *values)` lane after lane; return the old values."""
-        place = self._place(at, row, address, lanes, dtype.itemsize)
-        every = place[:, None] + np.arange(dtype.itemsize)
-        if not (filled := self.filled.reshape(-1)[every].all(axis=1)).all():
-            self.launch.fault(at, f"reads uninitialised {self.space} memory", lanes, ~filled)
+        place, units = self._place(at, row, address, lanes, dtype.itemsize)
+        self._require(at, units, lanes)
         if self.writer is not None:
-            self._wrote(at, every, lanes, together=True)
+            self._wrote(at, units, lanes, together=True)
         old = np.empty(address.size, dtype)
         memory = self.bytes.reshape(-1).view(dtype)
         sequence(memory, place // dtype.itemsize, np.arange(address.size), operation, values, old)
         return old
 
-    # Who: a thread's number, -1 nobody, -2 several threads, -3 atomics only.
-    def _read(self, at: int, every: np.ndarray, lanes: Any) -> None:
-        who = np.broadcast_to(self.launch.lane[lanes][:, None], every.shape)
-        writer, reader = self.writer.reshape(-1), self.reader.reshape(-1)
-        if (race := ((writer[every] != -1) & (writer[every] != who)).any(axis=1)).any():
-            self.launch.fault(
-                at, f"races: reads {self.space} memory that another thread wrote since the last barrier", lanes, race
-            )
-        before = reader[every]
-        reader[every] = who
-        several = ((before != -1) & (before != who)) | (reader[every] != who)
-        reader[every[several]] = -2
+    def _require(self, at: int, units: np.ndarray, lanes: Any) -> None:
+        filled = self.filled.reshape(-1)[units]
+        if not filled.all():
+            self.launch.fault(at, f"reads uninitialised {self.space} memory", lanes, ~filled.all(axis=1))
 
-    def _wrote(self, at: int, every: np.ndarray, lanes: Any, together: bool = False) -> None:
-        who = np.broadcast_to(np.int32(-3) if together else self.launch.lane[lanes][:, None], every.shape)
-        writer, reader = self.writer.reshape(-1), self.reader.reshape(-1)
-        before = writer[every].copy()
-        writer[every] = who
-        mine = np.broadcast_to(self.launch.lane[lanes][:, None], every.shape)
-        race = ((before != -1) & (before != who)) | (writer[every] != who) | ((reader[every] != -1) & (reader[every] != mine))
-        if (race := race.any(axis=1)).any():
-            self.launch.fault(
-                at, f"races: writes {self.space} memory that another thread used since the last barrier", lanes, race
-            )
+    # Who: a thread's number, -1 nobody, -2 several threads, -3 atomics only.
+    def _read(self, at: int, units: np.ndarray, lanes: Any) -> None:
+        who = self.launch.lane[lanes][:, None]
+        writer, reader = self.writer.reshape(-1), self.reader.reshape(-1)  # type: ignore[union-attr]
+        wrote = writer[units]
+        if (race := (wrote != -1) & (wrote != who)).any():
+            what = f"races: reads {self.space} memory that another thread wrote since the last barrier"
+            self.launch.fault(at, what, lanes, race.any(axis=1))
+        before = reader[units]
+        reader[units] = who
+        several = ((before != -1) & (before != who)) | (reader[units] != who)
+        reader[units[several]] = -2
+
+    def _wrote(self, at: int, units: np.ndarray, lanes: Any, together: bool = False) -> None:
+        mine = self.launch.lane[lanes][:, None]
+        who = np.int32(-3) if together else mine
+        writer, reader = self.writer.reshape(-1), self.reader.reshape(-1)  # type: ignore[union-attr]
+        before, used = writer[units], reader[units]
+        writer[units] = who
+        race = ((before != -1) & (before != who)) | (writer[units] != who) | ((used != -1) & (used != mine))
+        if race.any():
+            what = f"races: writes {self.space} memory that another thread used since the last barrier"
+            self.launch.fault(at, what, lanes, race.any(axis=1))

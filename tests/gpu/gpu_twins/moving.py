@@ -239,9 +239,8 @@ def do_ld(t: Translator, d: Operand, place: Operand, rest: list[str]) -> None:
     targets = [f"{t.target(p, kind, wider=True)}" for p in parts]
     dtype = dtype_of(kind)
     t.names[f"T_{dtype.str[1:]}"] = dtype
-    t.lines.append(
-        f"F.load({t.at}, {space!r}, {_address(t, place, space)}, T_{dtype.str[1:]}, ({', '.join(targets)},), {t.mask}, {coherent})"
-    )
+    given = f"{t.at}, {space!r}, {_address(t, place, space)}, T_{dtype.str[1:]}, ({', '.join(targets)},)"
+    t.lines.append(f"F.load({given}, {t.mask}, {coherent})")
 
 
 def _hints(t: Translator, rest: list[str]) -> None:
@@ -320,7 +319,7 @@ def _nothing(t: Translator, rest: list[str], allowed: tuple[str, ...]) -> None:
 
 
 HANDLERS = {
-    "mov": do_mov, "cvta": do_cvta, "setp": do_setp, "set": do_set, "selp": do_selp, "slct": do_slct, "cvt": do_cvt, "ld": do_ld,
-    "st": do_st, "atom": do_atom, "red": do_red, "enter": do_enter, "trap": do_trap,
+    "mov": do_mov, "cvta": do_cvta, "setp": do_setp, "set": do_set, "selp": do_selp, "slct": do_slct, "cvt": do_cvt,
+    "ld": do_ld, "st": do_st, "atom": do_atom, "red": do_red, "enter": do_enter, "trap": do_trap,
     "membar": partial(_nothing, allowed=("cta", "gl", "sys")), "fence": partial(_nothing, allowed=("sc", "acq_rel", *_SCOPES)),
 }  # fmt: skip

@@ -40,6 +40,7 @@ class Program:
     blocks: list[Block]
     sources: list[str]
     meets: bool  # whether there is a barrier
+    units: dict[str, int]  # bytes of the smallest access to shared and to local memory
 
 
 @functools.lru_cache(maxsize=64)
@@ -95,7 +96,16 @@ class Translator:
         for k, block in enumerate(blocks):
             block.run = self.names[f"b{k}"]
             self._count(block)
-        return Program(self.code, blocks, sources, any(b.end[0] == "barrier" for b in blocks))
+        return Program(self.code, blocks, sources, any(b.end[0] == "barrier" for b in blocks), self._units())
+
+    def _units(self) -> dict[str, int]:
+        units = {"shared": 8, "local": 8}
+        for item in self.code.items:
+            if isinstance(item, Instruction) and item.opcode in ("ld", "st", "atom", "red"):
+                named = {"global", "const", "param", "shared", "local"} & set(item.modifiers)
+                for space in (named or set(units)) & set(units):  # without a name it may be any
+                    units[space] = min(units[space], SIZES[item.modifiers[-1]])
+        return units
 
     def _split(self) -> tuple[list[Block], dict[str, int]]:
         blocks: list[Block] = [Block([], 0)]
