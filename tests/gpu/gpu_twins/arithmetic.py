@@ -3,8 +3,8 @@
 Each is compiled from a scalar function for the types that the instruction has. Fused multiply-add is LLVM's `llvm.fma`: the
 CPU's own instruction (or libm's `fma`), which rounds once. A rounding towards zero, down or up (`mode` 1, 2, 3) starts from the
 nearest value and its exact error: two-sum for sums, a fused residual for products, quotients and roots, and Boldo and Muller's
-three-term error for a fused multiply-add (IEEE Trans. Comput. 60, 2011); float32 goes through float64, whose last bit is made odd
-where the result is inexact (Boldo and Melquiond, IEEE Trans. Comput. 57, 2008). The payload of a NaN is not modelled.
+three-term error for a fused multiply-add (IEEE Trans. Comput. 60, 2011); float32 goes through float64, made odd where
+the result is inexact (Boldo and Melquiond, IEEE Trans. Comput. 57, 2008). The payload of a NaN is not modelled.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def interpret(
 
 
 class _Launch:
-    """The state of a launch: registers, a row of numbers each, of the threads that have not ended; `lane` says which they are."""
+    """The state of a launch: registers, a row of numbers each, of the threads that have not ended (`lane`)."""
 
     def __init__(
         self, program: Program, grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...], counts: Counts | None
