@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,10 +19,11 @@ from felsina.engine.processes.heatwave import (
     Materials,
     Scene,
     StreetHeat,
+    city_obstacles,
     waste_heat_sources,
 )
 from felsina.kernels.constants import AIR_VOLUMETRIC_HEAT_CAPACITY, STEFAN_BOLTZMANN, ZERO_CELSIUS
-from felsina.kernels.radiation.obstacles import block_cells
+from felsina.kernels.radiation.obstacles import block_cells, obstacles
 
 NY = NX = 24  # air columns of 4 m
 RATIO, LAYERS = 2, 8
@@ -83,6 +85,24 @@ def noon(direct=800.0, elevation_deg=50.0) -> Forcing:
         direct_normal=np.full(6, direct),
         sine_elevation=np.array([math.sin(e) for e in elevation]),
     )
+
+
+# -- obstacles --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.mpi(2, 3)
+def test_ranks_prepare_together_the_obstacles_that_one_prepares(world):
+    rng = np.random.default_rng(6)
+    shape = (200, 90)  # four rows of blocks of heights, the last of them cut
+    surface = rng.uniform(0, 30, shape).astype(np.float32)
+    top = np.where(rng.random(shape) < 0.1, surface + np.float32(5.0), np.float32(np.nan)).astype(np.float32)
+    city = replace(
+        scene(), surface=surface, is_block=rng.random(shape) < 0.3, canopy_top=top, canopy_base=top - np.float32(3.0)
+    )  # fmt: skip
+    shared = city_obstacles(world, city, 70.0)
+    alone = obstacles(surface, city.is_block, city.resolution, 70.0, top, top - np.float32(3.0))
+    for name, want in alone._asdict().items():
+        np.testing.assert_array_equal(getattr(shared, name), want, err_msg=name)
 
 
 # -- waste heat -------------------------------------------------------------------------------------------------------------
