@@ -1,69 +1,150 @@
-"""Halo exchange: every tile carries a frame of read-only copies of its neighbours' cells."""
+"""Halo exchange: every tile carries a frame of read-only copies of its neighbours' cells, on whichever device the tiles live.
+
+    halo.update(arrays)            all at once, or
+
+    halo.begin(arrays)             pack the cells that neighbours need and send them off;
+    ...                            meanwhile compute what needs no frame and changes no cell within `width` of a tile's edge
+    halo.finish()                  wait for what comes and unpack it
+
+On a GPU packing goes to the stream "halo" and computing to "main"; the host waits only for packing. What "main" got before
+`begin` is done before packing, and what it gets after `finish` sees the frames.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from felsina.engine.parallel.device import CpuDevice, Device, MpiBuffer
 from felsina.engine.parallel.partition import Partition, Tile
-from felsina.engine.parallel.world import World
+from felsina.engine.parallel.world import Exchange, World
+from felsina.kernels.halo import pack, unpack
+
+Box = tuple[int, int, int, int]  # rows [j0, j1) and columns [i0, i1) of the grid
+Copy = tuple[Tile, Tile, Box]  # from the owner, to the frame of
+
+
+@dataclass(frozen=True)
+class _Buffers:
+    """One message to and from each rank that is a neighbour; the rank's own tiles pass theirs through one buffer."""
+
+    send: dict[int, MpiBuffer]
+    receive: dict[int, MpiBuffer]
 
 
 class HaloExchange:
     """Fills the frames of all tiles of a partition from their owners.
 
-    Arrays have shape (..., rows + 2 width, columns + 2 width). Cells beyond the grid's edge belong to the boundary condition
-    and are left alone.
+    Arrays have shape (..., rows + 2 width, columns + 2 width), are contiguous, and all tiles of all ranks have the same leading
+    shape and dtype. Cells beyond the grid's edge belong to the boundary condition and are left alone.
+
+    Parameters
+    ----------
+    world : World
+    partition : Partition
+    width : int
+        Cells of the frame.
+    device : Device, optional
+        That holds the arrays; the processor by default.
     """
 
-    def __init__(self, world: World, partition: Partition, width: int) -> None:
-        self._world, self._width = world, width
-        copies = [
-            (source, target, box)
-            for target in partition.tiles
-            for source in partition.tiles
-            if source is not target and (box := _overlap(source, target, width)) is not None
-        ]
-        mine = world.rank
-        self._local = [c for c in copies if c[0].rank == mine and c[1].rank == mine]
-        self._send: dict[int, list[tuple[Tile, Tile, Box]]] = defaultdict(list)
-        self._receive: dict[int, list[tuple[Tile, Tile, Box]]] = defaultdict(list)
-        for c in copies:
-            if c[0].rank == mine and c[1].rank != mine:
-                self._send[c[1].rank].append(c)
-            elif c[1].rank == mine and c[0].rank != mine:
-                self._receive[c[0].rank].append(c)
-        self._cells = np.array([sum(map(_area, self._receive.get(r, ()))) for r in range(world.size)], np.int64)
+    def __init__(self, world: World, partition: Partition, width: int, device: Device | None = None) -> None:
+        self._world, self._width, self._device = world, width, device or CpuDevice()
+        self._send: dict[int, list[Copy]] = defaultdict(list)
+        self._receive: dict[int, list[Copy]] = defaultdict(list)
+        # Both sides of a message go through this list in the same order.
+        for target in partition.tiles:
+            for source in partition.tiles:
+                if source is target or world.rank not in (source.rank, target.rank):
+                    continue
+                if (box := _overlap(source, target, width)) is None:
+                    continue
+                if source.rank == world.rank:
+                    self._send[target.rank].append((source, target, box))
+                if target.rank == world.rank:
+                    self._receive[source.rank].append((source, target, box))
+        self._buffers: dict[tuple[int, np.dtype[Any]], _Buffers] = {}
+        self._arrays: Mapping[int, Any] | None = None
+        self._exchange: Exchange | None = None
 
-    def update(self, arrays: dict[int, NDArray[Any]]) -> None:
+    def update(self, arrays: Mapping[int, Any]) -> None:
         """Fill the frames of this rank's tiles; `arrays` maps tile index to array. Collective over all ranks."""
-        w = self._width
-        for source, target, box in self._local:
-            arrays[target.index][_inside(box, target, w)] = arrays[source.index][_inside(box, source, w)]
-        if self._world.size == 1:
+        self.begin(arrays)
+        self.finish()
+
+    def begin(self, arrays: Mapping[int, Any]) -> None:
+        """Pack what other tiles need and let it go; neither it nor the frames may be touched before `finish`. Collective."""
+        if self._arrays is not None:
+            raise RuntimeError("A halo exchange began before the last one was finished.")
+        self._arrays = arrays
+        device, buffers = self._device, self._for(arrays)
+        device.wait("halo", for_="main")
+        with device.stream("halo"):
+            for rank, copies in self._send.items():
+                start = 0
+                for source, _, box in copies:
+                    array = _layers(arrays[source.index])
+                    start = pack(array, self._inside(array, box, source), buffers.send[rank].array, start)
+                if rank != self._world.rank:
+                    device.leave(buffers.send[rank])
+        if not device.is_asynchronous:
+            self.post()
+
+    def post(self) -> None:
+        """Hand the packed cells to MPI as soon as they are packed, where `begin` has not; the host waits for packing.
+
+        `finish` does it otherwise. For a caller whose computing makes the host wait, so that messages would start too late.
+        """
+        if self._arrays is None or self._exchange is not None:
             return
-        # Every rank knows what it will get, so one round of messages does; a rank without tiles sends and gets nothing.
-        sample = next(iter(arrays.values()), np.empty((0, 0), np.uint8))
-        depth = int(np.prod(sample.shape[:-2], dtype=np.int64))
-        empty = np.empty(0, sample.dtype)
-        parts = [
-            np.concatenate([arrays[s.index][_inside(box, s, w)].reshape(-1) for s, _, box in self._send[r]])
-            if self._send.get(r)
-            else empty
-            for r in range(self._world.size)
-        ]
-        for rank, data in enumerate(self._world.exchange(parts, self._cells * depth)):
-            start = 0
-            for _, target, box in self._receive.get(rank, ()):
-                view = arrays[target.index][_inside(box, target, w)]
-                view[...] = data[start : start + view.size].reshape(view.shape)
-                start += view.size
+        buffers, me = self._for(self._arrays), self._world.rank
+        send = {r: b for r, b in buffers.send.items() if r != me}
+        receive = {r: b for r, b in buffers.receive.items() if r != me}
+        self._exchange = self._device.start_exchange(self._world, send, receive, "halo") if send or receive else Exchange([])
 
+    def finish(self) -> None:
+        """Wait for what comes and fill the frames. Collective."""
+        arrays, device = self._arrays, self._device
+        if arrays is None:
+            raise RuntimeError("A halo exchange was finished that had not begun.")
+        self.post()
+        assert self._exchange is not None
+        self._exchange.wait()
+        buffers = self._for(arrays)
+        with device.stream("halo"):
+            for rank, copies in self._receive.items():
+                if rank != self._world.rank:
+                    device.arrive(buffers.receive[rank])
+                start = 0
+                for _, target, box in copies:
+                    array = _layers(arrays[target.index])
+                    start = unpack(buffers.receive[rank].array, start, self._inside(array, box, target), array)
+        device.wait("main", for_="halo")
+        self._arrays = self._exchange = None
 
-Box = tuple[int, int, int, int]
+    def _for(self, arrays: Mapping[int, Any]) -> _Buffers:
+        """Return the buffers for arrays of this depth and type; made at the first use."""
+        if not arrays:
+            return _Buffers({}, {})
+        sample = _layers(next(iter(arrays.values())))
+        key = (int(sample.shape[0]), np.dtype(sample.dtype))
+        if key not in self._buffers:
+            send = {r: self._device.buffer(key[0] * sum(map(_area, c)), key[1]) for r, c in self._send.items()}
+            receive = {r: self._device.buffer(key[0] * sum(map(_area, c)), key[1]) for r, c in self._receive.items()}
+            if self._world.rank in send:
+                receive[self._world.rank] = send[self._world.rank]
+            self._buffers[key] = _Buffers(send, receive)
+        return self._buffers[key]
+
+    def _inside(self, array: Any, box: Box, tile: Tile) -> tuple[int, int, int, int, int, int]:
+        """Return a box of the grid as one of a tile's array."""
+        j0, j1, i0, i1 = box
+        j, i = self._width - tile.j0, self._width - tile.i0
+        return (0, array.shape[0], j0 + j, j1 + j, i0 + i, i1 + i)
 
 
 def _overlap(source: Tile, target: Tile, width: int) -> Box | None:
@@ -73,15 +154,14 @@ def _overlap(source: Tile, target: Tile, width: int) -> Box | None:
     return (j0, j1, i0, i1) if j0 < j1 and i0 < i1 else None
 
 
-def _area(copy: tuple[Tile, Tile, Box]) -> int:
+def _area(copy: Copy) -> int:
     j0, j1, i0, i1 = copy[2]
     return (j1 - j0) * (i1 - i0)
 
 
-def _inside(box: Box, tile: Tile, width: int) -> tuple[Any, ...]:
-    j0, j1, i0, i1 = box
-    return (
-        Ellipsis,
-        slice(j0 - tile.j0 + width, j1 - tile.j0 + width),
-        slice(i0 - tile.i0 + width, i1 - tile.i0 + width),
-    )
+def _layers(array: Any) -> Any:
+    """Return an array of any number of leading axes as (layers, rows, columns), the same memory."""
+    made = array.reshape(-1, *array.shape[-2:])
+    if isinstance(array, np.ndarray) and not np.shares_memory(made, array):
+        raise ValueError("A halo exchange takes contiguous arrays.")
+    return made

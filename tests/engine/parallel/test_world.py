@@ -94,3 +94,37 @@ def test_an_error_on_the_root_is_raised_on_every_rank(world):
 def test_integer_sums_are_exact_over_ranks(world):
     total = world.reduce_exact(np.array([world.rank + 1, 2**40], np.int64), "sum")
     assert total.tolist() == [world.size * (world.size + 1) // 2, world.size * 2**40]
+
+
+@pytest.mark.mpi(3)
+def test_messages_are_started_now_and_awaited_later(world):
+    left, right = (world.rank - 1) % 3, (world.rank + 1) % 3
+    every = []
+    for dtype in ("f4", "i8", "?", [("x", "i4"), ("c", "u1")]):
+        send, receive = np.ones(5 + world.rank, dtype), np.zeros(5 + left, dtype)
+        every.append((world.start_exchange({right: send}, {left: receive}), send, receive))
+    for exchange, _, receive in every:
+        exchange.wait()
+        exchange.wait()
+        assert (receive == np.ones(5 + left, receive.dtype)).all()
+    world.start_exchange({}, {}).wait()
+    World.serial().start_exchange({}, {}).wait()
+
+
+@pytest.mark.mpi(2, 3)
+def test_what_fails_on_some_ranks_is_raised_on_all_with_the_first_of_them(world):
+    def fail():
+        if world.rank > 0:
+            raise InputError(f"'{world.rank}.laz' is truncated.")
+        return world.rank
+
+    assert world.on_every_rank(lambda: world.rank) == world.rank
+    with pytest.raises(InputError, match=f"Rank 1 of {world.size}: '1.laz' is truncated") as error:
+        world.on_every_rank(fail)
+    assert error.value.collective
+
+
+@pytest.mark.mpi(4)
+def test_the_name_of_a_node_is_its_lowest_rank(world):
+    assert World(world.handle, ranks_per_node=2).node == world.rank // 2 * 2
+    assert world.node == 0 and World.serial().node == 0
