@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from felsina.kernels.energy import zone
+from felsina.kernels.energy import conduction, surface_column, zone
 from gpu_twins.harness import Work, case
 
 HOURS, WARM_UP, KEEP = 75, 31, (20, 61)
@@ -89,3 +89,64 @@ def zone_months_f4(rng, scale, put):
 @case((zone.simulate_gpu, "f8"), relative=1e-13, absolute=1e-7, scale=4096)
 def zone_months_f8(rng, scale, put):
     return _months(rng, scale, put, np.float64)
+
+
+CLASSES, LAYERS = 5, 12
+COLUMN = Work("column", lambda scale: 151 * scale, 4 * (2 * LAYERS + 5) + 1, 12 * LAYERS + 12)
+BALANCED = Work("column", lambda scale: 151 * scale, 4 * (2 * LAYERS + 9) + 1, 12 * LAYERS + 2 * 40 + 4)
+
+
+def _tables(rng, put, kind, n_layer):
+    shape = (CLASSES, n_layer)
+    bottom = np.where(np.arange(CLASSES) % 2, rng.uniform(0.5, 20, CLASSES), 0.0)
+    material = rng.uniform(0.1, 2.0, shape), rng.uniform(0.3e6, 3e6, shape), rng.uniform(0.01, 0.3, shape)
+    made = conduction.conduction_tables(*material, 600.0, bottom, kind)
+    return conduction.ConductionTables(*(put(v) for v in made))
+
+
+def _columns(rng, scale, put, kind, fused):
+    """Run columns of 1, 2, 12 and 17 layers; the first three and the last two of each are left alone."""
+    n, out = 151 * scale, {}
+    for n_layer in (1, 2, LAYERS, conduction.MOST_LAYERS) if scale == 1 else (LAYERS,):
+        tables = _tables(rng, put, kind, n_layer)
+        layers = put(rng.uniform(280, 320, (n_layer, n)).astype(kind))
+        group = put(rng.integers(0, CLASSES, n).astype(np.int8))
+        surface, flux, sensible = put(rng.uniform(280, 330, n).astype(kind)), put(np.ones(n, kind)), put(np.ones(n, kind))
+        bottom = put(rng.uniform(285, 295, n).astype(kind))
+        if fused:
+            ranges = (0, 900), (250, 450), (285, 312), (0.1, 1)
+            sky = [put(rng.uniform(low, high, n).astype(kind)) for low, high in ranges]
+            ranges = (0.1, 0.4), (0.9, 0.98), (0.0, 0.6)
+            properties = [put(rng.uniform(low, high, CLASSES).astype(kind)) for low, high in ranges]
+            surface_column.balance_columns(
+                layers, group, tables, *sky, *properties, bottom, surface, flux, sensible, columns=(3, n - 2)
+            )
+            out[f"sensible_{n_layer}"] = sensible
+        else:
+            b = rng.uniform(1, 5, n)
+            a, b = put((b * rng.uniform(270, 400, n)).astype(kind)), put(b.astype(kind))
+            conduction.conduct(layers, group, tables, a, b, bottom, surface, flux, (3, n - 2))
+        out |= {f"layers_{n_layer}": layers, f"surface_{n_layer}": surface, f"flux_{n_layer}": flux}
+    return out
+
+
+# float32 against float64: up to 3e-5 K, a rounding of 300 K, and 1e-4 W m-2 of G; here both may be off.
+@case(conduction.conduct_gpu, relative=2e-7, absolute=2e-4, scale=16384, work=COLUMN)
+def conduction_f4(rng, scale, put):
+    return _columns(rng, scale, put, np.float32, False)
+
+
+@case((conduction.conduct_gpu, "f8"), relative=1e-15, absolute=1e-12, scale=16384)
+def conduction_f8(rng, scale, put):
+    return _columns(rng, scale, put, np.float64, False)
+
+
+# A rounding of the surface temperature is worth 8 times as much in W m-2 to the air.
+@case(surface_column.balance_columns_gpu, relative=2e-7, absolute=1e-3, scale=16384, work=BALANCED)
+def balanced_columns_f4(rng, scale, put):
+    return _columns(rng, scale, put, np.float32, True)
+
+
+@case((surface_column.balance_columns_gpu, "f8"), relative=1e-15, absolute=5e-12, scale=16384)
+def balanced_columns_f8(rng, scale, put):
+    return _columns(rng, scale, put, np.float64, True)
