@@ -1,7 +1,7 @@
 """Delaunay triangles of one polygon in space: ears are cut in the projection, then diagonals are flipped.
 
-A diagonal is flipped when the angles opposite to it, measured in space, add up to more than 180 degrees (Lawson 1977). Whether a
-flip is possible, and that the triangles fill the polygon, is decided by signs of integers in the projection.
+A diagonal is flipped when the angles opposite to it, measured in space, add up to more than 180 degrees (Lawson 1977). Signs of
+integers in the projection decide whether a flip is possible and that the triangles fill the polygon.
 
 References
 ----------

@@ -22,7 +22,7 @@ _SWEEPS = 8  # Jacobi's method converges quadratically; four sweeps are usual fo
 
 @rows
 def newell_normal(p, first, last):
-    """Return the sum of the cross products of a ring's corners relative to the first: a normal of length twice the area [mm2]."""
+    """Return the normal of a ring, as long as twice its area [mm2]: the cross products of its corners, summed."""
     nx, ny, nz = np.int64(0), np.int64(0), np.int64(0)
     for i in range(first + 1, last - 1):
         ax, ay, az = p[i, 0] - p[first, 0], p[i, 1] - p[first, 1], p[i, 2] - p[first, 2]

@@ -1,7 +1,7 @@
 """Rings of one polygon in its plane: whether they cross, touch, lie within each other and leave the interior in one piece.
 
-All predicates are signs of integers. Edges meet in a sweep along one axis, so that a ring of many corners costs little more than
-its sorting. Rings may touch in single points (ISO 19107 allows it); they are then joined there, so that a walk along the joined
+All predicates are signs of integers. Edges meet in a sweep along one axis: a ring of many corners costs little more than its
+sorting. Rings may touch in single points (ISO 19107 allows it); they are then joined there, so that a walk along the joined
 rings has the interior on its left and a sector of it at each corner.
 
 References
@@ -82,9 +82,9 @@ def ring_contacts(p, before, after, ring):
         low[i] = min(p[i, 0], p[after[i], 0])
         # A neighbour that folds back lies on the edge itself.
         j, k = after[i], after[after[i]]
-        if _turn(p, i, j, k) == 0:
-            if (p[j, 0] - p[i, 0]) * (p[k, 0] - p[j, 0]) + (p[j, 1] - p[i, 1]) * (p[k, 1] - p[j, 1]) < 0:
-                return False, crossing, touches[:0]
+        onward = (p[j, 0] - p[i, 0]) * (p[k, 0] - p[j, 0]) + (p[j, 1] - p[i, 1]) * (p[k, 1] - p[j, 1])
+        if onward < 0 and _turn(p, i, j, k) == 0:
+            return False, crossing, touches[:0]
     order = np.argsort(low)
     is_simple = True
     for i in range(n):

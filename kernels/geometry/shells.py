@@ -1,7 +1,7 @@
 """Shells of solids as half-edges: closed, manifold, in one piece, every face looking outwards.
 
-Vertices count by position: two numbers at one place are one vertex. A corner is the place in a ring at which a half-edge starts;
-`after` gives the next corner of each, and where rings of a face touch, the next corner of the walk that keeps the interior on
+Vertices count by position: two numbers at one place are one vertex. A corner is where a half-edge starts in its ring; `after`
+gives the next corner of each, and where rings of a face touch, the next corner of the walk that keeps the interior on
 its left (`rings.join_touching`), so that corner by corner the face has one sector.
 
 References

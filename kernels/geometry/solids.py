@@ -351,7 +351,9 @@ def _check_orientation(
 
 
 @rows
-def _check_shell(vertices, face_rings, ring_offsets, face_offsets, first, last, after, face, place, n_place, out, n, first_only):
+def _check_shell(
+    vertices, face_rings, ring_offsets, face_offsets, first, last, after, face, place, n_place, out, n, first_only
+):
     """Check that edges have two faces, faces look outwards and hang together, and each vertex has one fan of faces."""
     before_shell, n_face = n, last - first
     twin, uses, is_same_way = pair_half_edges(place, n_place, after)
@@ -378,9 +380,7 @@ def _check_shell(vertices, face_rings, ring_offsets, face_offsets, first, last, 
 
 
 @rows
-def _check_solid(
-    vertices, face_rings, ring_offsets, face_offsets, first, last, is_open, planarity, cosine, out, first_only
-):
+def _check_solid(vertices, face_rings, ring_offsets, face_offsets, first, last, is_open, planarity, cosine, out, first_only):
     n = 0
     if last == first:
         return _note(out, n, NOT_A_MANIFOLD, -1, -1)
