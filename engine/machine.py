@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -18,6 +20,7 @@ def describe_machine() -> dict[str, object]:
     import h5py
 
     facts = machine()
+    gpus, why_no_gpu = _gpus()
     versions = facts["versions"]
     filters = [
         n
@@ -37,7 +40,11 @@ def describe_machine() -> dict[str, object]:
         "parallel_hdf5": bool(h5py.get_config().mpi),
         "filters": ", ".join(filters),
         "geos": facts["geos"],
-        "gpu": _gpu(),
+        "gpu": "; ".join(gpus),
+        "gpu_missing": why_no_gpu,
+        "cupy": _version("cupy-cuda12x", "cupy-cuda13x", "cupy"),
+        "numba_cuda": _version("numba-cuda"),
+        "cuda_toolkit": _version("cuda-toolkit"),
         "analysis": all(importlib.util.find_spec(n) is not None for n in ("xarray", "dask", "h5netcdf", "matplotlib")),
         "kernel_cache": _cache(),
         "versions": ", ".join(f"{n} {v}" for n, v in versions.items()),
@@ -75,13 +82,35 @@ def _launcher() -> str:
     return f"{promised} processes promised by the launcher" if promised else f"none ({here})"
 
 
-def _gpu() -> str:
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return ""
-    query = [tool, "--query-gpu=name,driver_version", "--format=csv,noheader"]
-    done = subprocess.run(query, capture_output=True, text=True, check=False, timeout=30)
-    return "; ".join(done.stdout.split("\n")).strip("; ") if done.returncode == 0 else ""
+_GPUS = """
+import json
+from felsina.engine.errors import MachineError
+from felsina.engine.parallel.gpu import find_gpus
+try:
+    print(json.dumps([[g.describe() for g in find_gpus()], ""]))
+except MachineError as error:
+    print(json.dumps([[], str(error)]))
+"""
+
+
+def _gpus() -> tuple[list[str], str]:
+    """Return what a run would find, and what it would say where it finds none; a child asks, for drivers are no part of us."""
+    done = subprocess.run([sys.executable, "-c", _GPUS], capture_output=True, text=True, check=False, timeout=120)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no word"])[-1]
+        return [], f"Looking for GPUs ended with {done.returncode}: {last}."
+    found, why = json.loads(done.stdout.splitlines()[-1])
+    return found, why
+
+
+def _version(*names: str) -> str:
+    """Return the version of the first of these packages that is installed, "" without any."""
+    for name in names:
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return ""
 
 
 def _cache() -> str:

@@ -28,13 +28,13 @@ def main(options: argparse.Namespace) -> int:
             print(f"{name:<{width}}  {value}")
     missing = [n for n in options.need if not found[n.replace("-", "_")]]
     for name in missing:
-        print(f"felsina: '{name}' was asked for and is not there. {_WAY_OUT[name]}", file=sys.stderr)
+        way_out = found["gpu_missing"] if name == "gpu" else _WAY_OUT[name]
+        print(f"felsina: '{name}' was asked for and is not there. {way_out}", file=sys.stderr)
     return 4 if missing else 0
 
 
 _WAY_OUT = {
     "mpi": "Install felsina[mpi], or load an MPI module and pip install mpi4py.",
-    "gpu": "This version has no GPU drivers.",
     "parallel-hdf5": "felsina does not need it: the gather and virtual writers work with any h5py.",
     "analysis": "Install felsina[analysis].",
 }

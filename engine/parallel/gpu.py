@@ -23,7 +23,7 @@ from felsina.engine.errors import MachineError
 from felsina.engine.parallel.device import STREAMS, Device, DeviceMemoryError, MpiBuffer, megabytes
 
 WAY_OUT = "Use --device cpu"
-_INSTALL = "pip install 'felsina[cuda12]' (or [cuda13] for a driver of CUDA 13)"
+_INSTALL = "Run pip install 'felsina[cuda12]' (or [cuda13], for a driver of CUDA 13)"
 _INSUFFICIENT_DRIVER, _NO_DEVICE = 35, 100  # cudaError_t
 _DRIVER_FILE = Path("/proc/driver/nvidia/version")
 _CHUNK = 32 << 20  # bytes of a pinned buffer; a larger copy goes in pieces through two of them

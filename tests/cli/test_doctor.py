@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -26,9 +27,32 @@ def test_doctor_tells_people_the_same_as_machines(capsys):
 
 
 def test_what_is_needed_and_missing_exits_4_with_the_way_out(monkeypatch, capsys):
-    monkeypatch.setenv("PATH", "")  # no nvidia-smi
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert main(["doctor", "--need", "gpu"]) == 4
-    assert "'gpu' was asked for and is not there." in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert told.startswith("felsina: 'gpu' was asked for and is not there. ") and "--device cpu" in told
+
+
+def test_gpus_are_named_with_their_driver_or_what_hides_them(monkeypatch, capsys):
+    # with the stand-in for CuPy in place of one that is installed
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parent.parent / "gpu" / "stand_in"))
+    monkeypatch.setenv("STAND_IN_GPUS", "2")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    pytest.importorskip("numba_cuda", reason="numba-cuda is not installed")
+    assert main(["doctor", "--json", "--need", "gpu"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["gpu"].count("NVIDIA A100-SXM-64GB (stand-in) (sm_80, 64.0 GB, driver") == 2
+    assert found["gpu_missing"] == "" and found["numba_cuda"] and found["cuda_toolkit"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    assert main(["doctor", "--need", "gpu"]) == 4
+    assert "sees no GPU on the node" in (told := capsys.readouterr().err) and "(CUDA_VISIBLE_DEVICES is '7')" in told
+
+
+def test_a_driver_that_crashes_does_not_take_the_doctor_along(monkeypatch, capsys, tmp_path):
+    (tmp_path / "cupy.py").write_text("import os, sys\nprint('Segmentation fault', file=sys.stderr)\nos._exit(139)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert main(["doctor", "--need", "gpu"]) == 4
+    assert "Looking for GPUs ended with 139: Segmentation fault." in capsys.readouterr().err
 
 
 def test_what_is_needed_and_there_exits_0(capsys):

@@ -60,7 +60,7 @@ def test_the_processor_is_never_taken_in_place_of_a_gpu(cupy, monkeypatch):
 # -- what is missing ----------------------------------------------------------------------------------------------------
 def test_without_cupy_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
-    with pytest.raises(MachineError, match=r"CuPy, which is not installed. pip install .*cuda12.*--device cpu") as error:
+    with pytest.raises(MachineError, match=r"CuPy, which is not installed. Run pip install .*cuda12.*--device cpu") as error:
         gpu.find_gpus()
     assert error.value.exit_code == 4
 
@@ -74,7 +74,7 @@ def test_without_the_compiler_of_kernels_the_extra_is_named(cupy, monkeypatch):
         return real(name)
 
     monkeypatch.setattr(importlib.metadata, "version", version)
-    with pytest.raises(MachineError, match=r"need numba-cuda, which compiles kernels and is not installed. pip install"):
+    with pytest.raises(MachineError, match=r"need numba-cuda, which compiles kernels and is not installed. Run pip install"):
         gpu.find_gpus()
 
 
