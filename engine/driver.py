@@ -20,6 +20,7 @@ from felsina.engine.city import City, canonical_json
 from felsina.engine.errors import MachineError, ProductError, UsageError
 from felsina.engine.fields import PRODUCTS, SCHEMA_VERSION
 from felsina.engine.log import LOGGER, Progress
+from felsina.engine.parallel.device import CpuDevice, Device
 from felsina.engine.parallel.world import World
 from felsina.engine.record import Record
 from felsina.engine.rundir import RunDirectory
@@ -28,10 +29,11 @@ from felsina.engine.version import __version__
 
 @dataclass
 class JobContext:
-    """What a job gets: the city, the ranks, the run directory, and where to tell how it goes."""
+    """What a job gets: the city, the ranks, where kernels run, the run directory, and where to tell how it goes."""
 
     city: City
     world: World
+    device: Device
     run: RunDirectory
     record: Record
     job: str
@@ -39,10 +41,11 @@ class JobContext:
 
     @contextmanager
     def timer(self, name: str) -> Iterator[None]:
-        """Add the wall time of a block to a named part of the job."""
+        """Add the wall time of a block to a named part of the job; what it started on a GPU is its own."""
         start = time.perf_counter()
         try:
             yield
+            self.device.synchronise()
         finally:
             self.timings[name] += time.perf_counter() - start
 
@@ -102,9 +105,16 @@ def open_run_directory(world: World, path: Path, *, jobs: Sequence[JobSpec], res
 
 
 def run_jobs(
-    city: City, world: World, run: RunDirectory, jobs: Sequence[JobSpec], *, resume: bool = False, command: str = ""
+    city: City,
+    world: World,
+    run: RunDirectory,
+    jobs: Sequence[JobSpec],
+    *,
+    device: Device | None = None,
+    resume: bool = False,
+    command: str = "",
 ) -> Record:
-    """Run jobs in order, each recorded as soon as its product is published.
+    """Run jobs in order, each recorded as soon as its product is published; kernels run on the processor without a device.
 
     Returns
     -------
@@ -112,7 +122,8 @@ def run_jobs(
         The record on rank 0, with one entry a job; on other ranks a copy that is not saved.
     """
     record = world.on_root(lambda: Record.load(run.path))
-    _begin(record, city, world, command)
+    device = device or CpuDevice()
+    _begin(record, city, world, device, command)
     for job in jobs:
         key = job_key(job, city, world, run)
         if resume and world.on_root(lambda job=job, key=key: _is_current(record, job, key, run)):  # type: ignore[misc]
@@ -122,7 +133,7 @@ def run_jobs(
         if world.is_root:
             record.values["jobs"].pop(job.name, None)
             record.save()
-        context = JobContext(city, world, run, record, job.name)
+        context = JobContext(city, world, device, run, record, job.name)
         start = time.perf_counter()
         metrics = job.run(context)
         seconds = time.perf_counter() - start
@@ -164,15 +175,16 @@ def _hashes_of_products(job: JobSpec, run: RunDirectory) -> dict[str, str]:
     return {name: records.file_sha256(path) for name, path in paths.items()}
 
 
-def _begin(record: Record, city: City, world: World, command: str) -> None:
+def _begin(record: Record, city: City, world: World, device: Device, command: str) -> None:
     record.values.setdefault("started", records.utc_now())
+    devices = world.gather(device.facts())
     if not world.is_root:
         return
     record.values["city"] = city.city.name
     record.values["felsina"] = __version__
     record.values["configuration"] = {**city.scientific(), "execution": city.execution.as_dict()}
     record.values["machine"] = records.machine()
-    record.values["world"] = {"ranks": world.size, "threads": city.execution.threads}
+    record.values["world"] = {"ranks": world.size, "threads": city.execution.threads, "devices": devices}
     record.values["policies"] = [p.as_dict() for p in city.inputs]
     record.values["history"].append({"time": records.utc_now(), "command": command})
     record.save()

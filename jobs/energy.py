@@ -118,7 +118,8 @@ def _simulate(
         tilt=part["surface_tilt"].astype(np.float64),
         azimuth=part["surface_azimuth"].astype(np.float64),
     )
-    return table["building_id"][rows], simulate_year(buildings, envelope, weather, context.city.energy, period)
+    result = simulate_year(buildings, envelope, weather, context.city.energy, period, context.device)
+    return table["building_id"][rows], result
 
 
 def _write(writer: ProductWriter, ids: NDArray[Any], result: EnergyResult, first: int, hourly: bool) -> None:

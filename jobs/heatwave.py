@@ -19,9 +19,11 @@ from felsina.engine.grid import Grid
 from felsina.engine.io.results import ProductWriter, product_grid, read_field
 from felsina.engine.io.weather import Weather, read_epw
 from felsina.engine.parallel.partition import Partition
+from felsina.engine.processes.daily import DailyMaps, Ranges
 from felsina.engine.processes.forcing import forcings, soil_temperature
-from felsina.engine.processes.heatwave import AIR_TOLERANCE, Air, StreetHeat, waste_heat_sources
+from felsina.engine.processes.heatwave import AIR_TOLERANCE, Air, StreetHeat
 from felsina.engine.processes.scene import build_scene, covered_columns
+from felsina.engine.processes.waste_heat import waste_heat_sources
 from felsina.jobs.common import digests, product_identity, tile_cells, weather_file
 from felsina.jobs.energy import heat_to_street
 from felsina.jobs.run import single_job
@@ -80,9 +82,10 @@ def run(context: JobContext) -> dict[str, Any]:
             sources,
             soil_temperature(weather.air_temperature, first),
             float(period.air_temperature[0]),
+            context.device,
         )
     writer = _writer(context, surfaces, clock, city)
-    statistics = _Statistics(streets, options.buffer_m, surfaces)
+    statistics = DailyMaps(streets.tiles, context.device)
     progress = context.progress("hours", len(period.air_temperature), "h")
     for hour, forcing in enumerate(forcings(period)):
         shown = hour - spin_up * 24
@@ -90,11 +93,13 @@ def run(context: JobContext) -> dict[str, Any]:
             streets.step(forcing, waste[:, max(shown, 0)], with_air=shown >= 0)
         if shown >= 0:
             with context.timer("output"):
-                _write_hour(writer, streets, city.output.hourly, shown)
+                _write_hour(context, writer, streets, shown)
             statistics.add()
         progress.advance()
     progress.close()
+    ranges = Ranges(surfaces.shape, round(options.buffer_m / surfaces.resolution))
     for tile, maps in statistics.maps():
+        ranges.add(tile, maps)
         for name, values in maps.items():
             writer.write(name, values, (tile.j0, tile.i0))
     with context.timer("publish"):
@@ -102,7 +107,7 @@ def run(context: JobContext) -> dict[str, Any]:
     if streets.residual > AIR_TOLERANCE:
         context.note(f"The air stood still to {streets.residual:.3g} K only, after {streets.sweeps:,} sweeps in an hour.")
     air = {"air_sweeps": streets.sweeps, "air_residual_k": round(streets.residual, 6)}
-    return {"hours": options.days * 24, **air, **statistics.figures(context)}
+    return {"hours": options.days * 24, **air, **ranges.figures(world)}
 
 
 def _weather(path: Path, start: datetime.date, days: int) -> Weather:
@@ -116,65 +121,6 @@ def _weather(path: Path, start: datetime.date, days: int) -> Weather:
             "heatwave.start or fewer heatwave.days."
         )
     return weather
-
-
-class _Statistics:
-    """Means, maxima and sun hours of the days on this rank's tiles, and their range over the city without its buffer."""
-
-    def __init__(self, streets: StreetHeat, buffer_m: float, grid: Grid) -> None:
-        self._streets = streets
-        self._frame = round(buffer_m / grid.resolution)
-        self._shape = grid.shape
-        self._n = 0
-        zeros = [np.zeros(t.fine.shape) for t in streets.tiles]
-        self._mean = [z.copy() for z in zeros]
-        self._sun = [z.copy() for z in zeros]
-        self._air = [np.full(t.fine.shape, -np.inf, np.float32) for t in streets.tiles]
-        self._surface = [np.full(t.fine.shape, -np.inf, np.float32) for t in streets.tiles]
-
-    def add(self) -> None:
-        """Take the maps of the hour."""
-        self._n += 1
-        for k, tile in enumerate(self._streets.tiles):
-            air, surface = tile.fields["air_temperature"], tile.fields["surface_temperature"]
-            self._mean[k] += air
-            self._sun[k] += tile.fields["sun_hours"]
-            np.maximum(self._air[k], air, out=self._air[k])
-            np.maximum(self._surface[k], surface, out=self._surface[k])
-
-    def maps(self) -> Any:
-        """Yield each tile with its maps."""
-        for k, tile in enumerate(self._streets.tiles):
-            yield (
-                tile.fine,
-                {
-                    "sky_view_factor": tile.sky,
-                    "air_temperature_mean": (self._mean[k] / self._n).astype(np.float32),
-                    "air_temperature_maximum": self._air[k],
-                    "surface_temperature_maximum": self._surface[k],
-                    "sun_hours": self._sun[k].astype(np.float32),
-                },
-            )
-
-    def figures(self, context: JobContext) -> dict[str, float]:
-        """Return the range of the maps over the city, without the buffer."""
-        low, high, surface = [np.inf], [-np.inf], [-np.inf]
-        ny, nx = self._shape
-        for k, tile in enumerate(self._streets.tiles):
-            box = tile.fine
-            j = slice(max(self._frame - box.j0, 0), max(min(ny - self._frame, box.j1) - box.j0, 0))
-            i = slice(max(self._frame - box.i0, 0), max(min(nx - self._frame, box.i1) - box.i0, 0))
-            if self._air[k][j, i].size:
-                mean = self._mean[k][j, i] / self._n
-                low.append(float(mean.min()))
-                high.append(float(self._air[k][j, i].max()))
-                surface.append(float(self._surface[k][j, i].max()))
-        every = context.world.allgather((min(low), max(high), max(surface)))
-        return {
-            "coolest_mean_air_degc": round(min(e[0] for e in every), 2),
-            "warmest_air_degc": round(max(e[1] for e in every), 2),
-            "hottest_surface_degc": round(max(e[2] for e in every), 2),
-        }
 
 
 def _writer(context: JobContext, grid: Grid, clock: Clock, city: City) -> ProductWriter:
@@ -197,10 +143,10 @@ def _writer(context: JobContext, grid: Grid, clock: Clock, city: City) -> Produc
     )
 
 
-def _write_hour(writer: ProductWriter, streets: StreetHeat, wanted: tuple[str, ...], hour: int) -> None:
+def _write_hour(context: JobContext, writer: ProductWriter, streets: StreetHeat, hour: int) -> None:
     for tile in streets.tiles:
-        for name in wanted:
-            writer.write(name, tile.fields[name], (hour, tile.fine.j0, tile.fine.i0))
+        for name in context.city.output.hourly:
+            writer.write(name, context.device.get(tile.fields[name]), (hour, tile.fine.j0, tile.fine.i0))
     writer.flush()
 
 

@@ -14,8 +14,9 @@ from typing import Any
 
 from felsina.engine.city import City, read_city
 from felsina.engine.driver import JobSpec, open_run_directory, run_jobs
-from felsina.engine.errors import FelsinaError, MachineError, UsageError
+from felsina.engine.errors import FelsinaError, UsageError
 from felsina.engine.log import LOGGER
+from felsina.engine.parallel.device import open_device
 from felsina.engine.parallel.world import World
 from felsina.engine.record import Record
 from felsina.engine.rundir import RunDirectory
@@ -104,12 +105,13 @@ def run_chain(
     command: str = "felsina.run",
 ) -> tuple[RunDirectory, Record]:
     """Run the named jobs of the chain on a city; collective over all ranks of the world."""
-    if city.execution.device == "gpu":
-        raise MachineError("execution.device is 'gpu', but this version has no GPU drivers. Use --device cpu.")
-    use_threads(city.execution.threads)
+    execution = city.execution
+    use_threads(execution.threads)
     specs = [spec_of(n) for n in names]
     run = open_run_directory(world, out or Path("runs") / city.city.name.lower(), jobs=specs, resume=resume, force=force)
-    record = run_jobs(city, world, run, specs, resume=resume, command=command)
+    chosen = open_device(world, execution.device, memory_limit=execution.gpu_memory, gpu_aware=execution.gpu_aware)
+    with chosen as device:
+        record = run_jobs(city, world, run, specs, device=device, resume=resume, command=command)
     world.close()
     return run, record
 

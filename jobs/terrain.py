@@ -28,6 +28,7 @@ from felsina.engine.processes.terrain import (
     BUILDING,
     GROUND,
     VEGETATION,
+    Binning,
     PointRasters,
     canopy_height,
     ground_elevation,
@@ -56,20 +57,21 @@ def run(context: JobContext) -> dict[str, Any]:
     windows: list[Window] = [t.window for t in partition.tiles_of(world.rank)]
     cell_mm = round(grid.resolution * 1000)
     rasters = PointRasters.empty(world, grid.shape)
+    binning = Binning(context.device, rasters, windows, cell_mm)
     digest = PointDigest()
     progress = context.progress("points", sum(h.count for h in headers), "points")
     uses_classes = city.points.use_classes
 
     def take(points: Points) -> None:
-        rasters.add_heights(points.x, points.y, points.z, cell_mm)
+        binning.add_heights(points.x, points.y, points.z)
         if uses_classes:
-            rasters.add_classes(points.x, points.y, points.z, points.classification, cell_mm)
+            binning.add_classes(points.x, points.y, points.z, points.classification)
         digest.add(points)
         progress.advance(len(points) * world.size)
 
     with context.timer("points"):
         read = ingest(world, headers, grid, take, partition)
-        rasters.synchronise(world, windows)
+        binning.finish(world)
     progress.close()
     for remark in (*read.notes, *_remarks(read)):
         context.note(remark)
@@ -82,12 +84,12 @@ def run(context: JobContext) -> dict[str, Any]:
             "points.use_classes is false."
         )
     with context.timer("ground"):
-        ground = ground_elevation(world, rasters)
+        ground = ground_elevation(world, rasters, context.device)
     with context.timer("footprints"):
         index, n_building, identity = _building_index(context, grid, rasters)
     with context.timer("surface"):
         is_roof = roof_cells(world, rasters, ground, index, n_building)
-        surface = surface_elevation(world, rasters, ground, is_roof)
+        surface = surface_elevation(world, rasters, ground, is_roof, context.device)
         has_vegetation = not trusts_classes or any(read.classes[c] for c in VEGETATION)
         canopy = canopy_height(rasters, ground, is_roof, has_vegetation)
     with context.timer("land cover"):
@@ -158,7 +160,9 @@ def _classify(
     """Label the points that this rank owns and bin them by class; a second pass over the files."""
     world, city = context.world, context.city
     cell_mm = round(grid.resolution * 1000)
-    surface = filter_ground(world, lowest_return(world, rasters), grid.resolution, city.terrain.window_m, city.terrain.slope)
+    options = city.terrain
+    lowest = lowest_return(world, rasters)
+    surface = filter_ground(world, lowest, grid.resolution, options.window_m, options.slope, context.device)
     parts: list[Points] = []
 
     def take(points: Points) -> None:
@@ -170,8 +174,9 @@ def _classify(
     is_mine = partition.owner(cloud.y // cell_mm, cloud.x // cell_mm) == world.rank
     classes = classify_shared(world, cloud, is_mine, surface, cell_mm)
     rasters.clear_classes(world)
-    rasters.add_classes(cloud.x[is_mine], cloud.y[is_mine], cloud.z[is_mine], classes[is_mine], cell_mm)
-    rasters.synchronise(world, windows)
+    binning = Binning(context.device, rasters, windows, cell_mm)
+    binning.add_classes(cloud.x[is_mine], cloud.y[is_mine], cloud.z[is_mine], classes[is_mine])
+    binning.finish(world)
 
 
 def _building_index(context: JobContext, grid: Grid, rasters: PointRasters) -> tuple[NDArray[np.int32], int, dict[str, str]]:

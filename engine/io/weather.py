@@ -16,9 +16,11 @@ from __future__ import annotations
 import csv
 import datetime
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,16 +98,19 @@ class Weather:
         arrays = {f.name: getattr(self, f.name)[part] for f in fields(self) if isinstance(getattr(self, f.name), np.ndarray)}
         return replace(self, clock=clock, **arrays)
 
-    def sky(self, albedo: float = 0.2) -> NDArray[np.float64]:
-        """Return the Perez sky of each sub-step, shape (n, n_sub, 7) [W m-2]; see `kernels.radiation.transposition`."""
+    def sky(self, albedo: float = 0.2, put: Callable[[NDArray[Any]], Any] = np.asarray) -> Any:
+        """Return the Perez sky of each sub-step, shape (n, n_sub, 7) [W m-2]; see `kernels.radiation.transposition`.
+
+        `put` moves an array to where the kernel shall run.
+        """
         return transposition.sky_states(
-            self.clock.interval_end(),
+            put(self.clock.interval_end()),
             self.clock.step,
             math.radians(self.latitude),
             math.radians(self.longitude),
-            self.direct_normal,
-            self.diffuse_horizontal,
-            self.global_horizontal,
+            put(self.direct_normal),
+            put(self.diffuse_horizontal),
+            put(self.global_horizontal),
             albedo,
         )
 

@@ -24,6 +24,7 @@ from felsina.engine.archetypes import Archetypes, factors
 from felsina.engine.city import EnergyOptions
 from felsina.engine.errors import InputError, UsageError
 from felsina.engine.io.weather import Weather
+from felsina.engine.parallel.device import CpuDevice, Device
 from felsina.kernels.constants import STEFAN_BOLTZMANN, ZERO_CELSIUS
 from felsina.kernels.energy import zone
 from felsina.kernels.radiation.transposition import N_AZIMUTH, sector_irradiance
@@ -137,6 +138,7 @@ def simulate_year(
     weather: Weather,
     options: EnergyOptions | None = None,
     period: tuple[datetime.date, int] | None = None,
+    device: Device | None = None,
 ) -> EnergyResult:
     """Simulate the energy need of buildings over the hours of a weather.
 
@@ -150,13 +152,15 @@ def simulate_year(
         Section [energy] of a city.
     period : (first local day, days), optional
         Days of the hourly series; none without.
+    device : Device, optional
+        Where the kernels run; the processor by default.
 
     Returns
     -------
     EnergyResult
         One row per building; a building that cannot be simulated keeps its row, with a reason.
     """
-    chosen = options or EnergyOptions()
+    chosen, device = options or EnergyOptions(), device or CpuDevice()
     if chosen.method != "5r1c":
         raise UsageError(f"Energy method '{chosen.method}' is not built yet; use '5r1c'.")
     n = len(buildings.ids)
@@ -185,15 +189,17 @@ def simulate_year(
     reason[~(buildings.footprint_area > 0) | ~(exposed > 0)] = NO_GEOMETRY
     reason[(reason == NONE) & ~types.conditioned] = UNHEATED
     good = np.flatnonzero(reason == NONE)
+    kind = np.float64 if chosen.precision == "float64" else np.float32
     found = zone.simulate(
-        parameters[:, good],
-        types.schedule_class[good],
-        archetypes.schedules(clock, chosen.heating_zone),
-        _forcing(weather, chosen.albedo),
-        clock.month(),
+        device.put(parameters[:, good].astype(kind)),
+        device.put(types.schedule_class[good].astype(np.int32)),
+        device.put(archetypes.schedules(clock, chosen.heating_zone).astype(kind)),
+        device.put(_forcing(weather, chosen.albedo, device).astype(kind)),
+        device.put(clock.month().astype(np.int32)),
         keep=(kept.start, kept.stop),
-        dtype=np.float64 if chosen.precision == "float64" else np.float32,
+        dtype=kind,
     )
+    found = {name: device.get(value).astype(np.float64) for name, value in found.items()}
     values = _published(found, good, n, floor_area)
     if kept.stop > kept.start:
         _to_street(values, parameters, types, weather.air_temperature[kept] - ZERO_CELSIUS)
@@ -287,13 +293,13 @@ def _parameters(
     return p, bounded
 
 
-def _forcing(weather: Weather, albedo: float) -> NDArray[np.float64]:
+def _forcing(weather: Weather, albedo: float, device: Device) -> NDArray[np.float64]:
     """Return (n_hour, 12): air temperature [degC], air minus sky temperature [K], irradiance of the sectors [W m-2]."""
     out = np.empty((weather.clock.n, len(zone.WEATHER)))
     out[:, 0] = weather.air_temperature - ZERO_CELSIUS
     # Square roots are exact on every machine; a power of 0.25 is not.
     out[:, 1] = weather.air_temperature - np.sqrt(np.sqrt(weather.downwelling_longwave / STEFAN_BOLTZMANN))
-    out[:, 2:] = sector_irradiance(weather.sky(albedo))
+    out[:, 2:] = device.get(sector_irradiance(weather.sky(albedo, device.put)))
     return out
 
 

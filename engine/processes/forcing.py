@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from felsina.engine.clock import Clock
-from felsina.engine.processes.heatwave import SUB_STEPS, Forcing
 from felsina.kernels.radiation.sun import solar_position
 
+SUB_STEPS = 6  # per hour; conduction needs 600 s to hold amplitude and phase of the day
 SOIL_DAYS = 30  # days before the first one whose mean air temperature the deep ground has
+
+
+@dataclass(frozen=True)
+class Forcing:
+    """Weather of one hour: interval means, and the sun at the middle of each sub-step.
+
+    Temperature [K]; diffuse and global horizontal irradiance and downwelling longwave [W m-2]; wind [m s-1] and where it comes
+    from [rad]; per sub-step, (n_sub,): sun azimuth and elevation [rad], its sine, direct normal irradiance [W m-2].
+    """
+
+    air_temperature: float
+    diffuse: float
+    global_horizontal: float
+    longwave: float
+    wind_speed: float
+    wind_from: float
+    azimuth: NDArray[np.float64]
+    elevation: NDArray[np.float64]
+    direct_normal: NDArray[np.float64]
+    sine_elevation: NDArray[np.float64]
 
 
 class HourlyWeather(Protocol):

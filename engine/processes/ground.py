@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from felsina.engine.grid import BLOCK
+from felsina.engine.parallel.device import Device
 from felsina.engine.parallel.world import World
-from felsina.engine.processes.terrain import fill
+from felsina.engine.processes.terrain import fill, on_one_gpu
 from felsina.kernels.pointcloud.ground import (
     LOW_OUTLIER_SLOPE,
     SmrfSurface,
@@ -15,20 +16,29 @@ from felsina.kernels.pointcloud.ground import (
     mark_objects,
     open_rows,
     slope_rows,
+    smrf,
     window_cells,
 )
 
 FILL_CYCLES = 6  # as `kernels.pointcloud.ground.smrf`, which this must equal
 
 
-def filter_ground(world: World, lowest: NDArray[np.float32], cell_m: float, window_m: float, slope: float) -> SmrfSurface:
-    """Return the provisional ground under the lowest points of the whole grid; collective.
+def filter_ground(
+    world: World,
+    lowest: NDArray[np.float32],
+    cell_m: float,
+    window_m: float,
+    slope: float,
+    device: Device | None = None,
+) -> SmrfSurface:
+    """Return the provisional ground under the lowest points of the whole grid, by all ranks or the GPU of one; collective.
 
     Parameters
     ----------
     lowest : (ny, nx) float32 shared
         Lowest point of each cell [m], NaN where there is none.
     cell_m, window_m, slope : as in `kernels.pointcloud.ground.smrf`
+    device : where kernels run
 
     Raises
     ------
@@ -36,6 +46,10 @@ def filter_ground(world: World, lowest: NDArray[np.float32], cell_m: float, wind
         When no cell has a point.
     """
     shape = (lowest.shape[0], lowest.shape[1])
+    if device is not None and device.kind == "gpu":
+        kinds = (np.float32, np.float32, np.bool_)
+        made = on_one_gpu(world, shape, kinds, device, lambda: smrf(device.put(lowest), cell_m, window_m, slope), "point")
+        return SmrfSurface(*made)
     j0, j1 = world.share_of(shape[0], BLOCK)
     mine = [(slice(j0, j1),)]
     surface = _shared_copy(world, fill(world, lowest, "point", FILL_CYCLES))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,15 +11,43 @@ from numpy.typing import NDArray
 
 from felsina.engine.grid import BLOCK, Grid
 from felsina.engine.parallel.world import World
-from felsina.engine.processes.heatwave import Scene
 from felsina.kernels.blocks import block_mean, block_mean_where, block_mode, block_share
-from felsina.kernels.radiation.obstacles import block_cells
+from felsina.kernels.radiation.obstacles import (
+    HEIGHT_BLOCK,
+    Obstacles,
+    block_cells,
+    cells_in_reach,
+    height_blocks,
+    highest_in_reach,
+    highest_of_blocks,
+    split_heights,
+)
 
 ROOF_STEP = 1.0  # m above ground from which a cell of the surface model is a building
 CROWN_BASE = 0.25  # of the height of a tree: the trunk share that UMEP assumes
 BUILDING_COVER = 2  # UMEP
 
 ReadRows = Callable[[str, slice], NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """City-wide rasters that all ranks of a node see.
+
+    Fine grid (ny, nx): surface and ground [m], block cells of the horizon scan, building mask, UMEP land cover, crown top and
+    base [m]. Air grid (ny / r, nx / r): solid layers of each column and building height [m].
+    """
+
+    resolution: float
+    ratio: int
+    surface: NDArray[np.float32]
+    is_block: NDArray[np.bool_]
+    is_building: NDArray[np.bool_]
+    land_cover: NDArray[np.int8]
+    canopy_top: NDArray[np.float32]
+    canopy_base: NDArray[np.float32]
+    roof_layer: NDArray[np.int32]
+    building_height: NDArray[np.float32]
 
 
 def build_scene(world: World, terrain: Grid, surfaces: Grid, air: Grid, layer_m: float, n_layer: int, read: ReadRows) -> Scene:
@@ -99,3 +128,19 @@ def covered_columns(world: World, terrain: Grid, air: Grid, read: ReadRows) -> t
         pairs = np.unique(index[j, i].astype(np.int64) * (air.nx * air.ny) + column)
     every = np.unique(np.concatenate(world.allgather(pairs)))
     return every // (air.nx * air.ny), every % (air.nx * air.ny)
+
+
+def city_obstacles(world: World, scene: Scene, max_distance: float) -> Obstacles:
+    """Prepare the city for all marches up to a distance [m], once per node: every rank does its share of the rows."""
+    shape = scene.surface.shape
+    faces, ground = world.shared(shape, np.float32), world.shared(shape, np.float32)
+    blocks = world.shared(height_blocks(shape), np.float32)
+    j0, j1 = world.share_of(shape[0], HEIGHT_BLOCK)
+    b0, b1 = j0 // HEIGHT_BLOCK, -(-j1 // HEIGHT_BLOCK)
+    split_heights(scene.surface, scene.is_block, faces, ground, (j0, j1))
+    highest_of_blocks(faces, ground, scene.canopy_top, blocks, (b0, b1))
+    world.synchronise(faces, [(slice(j0, j1),)])
+    world.synchronise(ground, [(slice(j0, j1),)])
+    world.synchronise(blocks, [(slice(b0, b1),)])
+    reach = cells_in_reach(scene.resolution, max_distance)
+    return Obstacles(faces, ground, scene.canopy_top, scene.canopy_base, highest_in_reach(blocks, reach), reach)

@@ -2,11 +2,14 @@
 
 Everything is defined on the whole grid of the city, in arrays that the ranks of a node share. Points are binned by the owner of
 their cell; each later step works on a rank's share of the rows, and no cell depends on where shares or tiles are cut.
+
+With GPUs, points are binned on that of their owner, and one GPU fills the whole grid: it has the bandwidth of many processors,
+and ranks that shared the rows would send each other every step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +18,9 @@ from numpy.typing import NDArray
 
 from felsina.engine.errors import InputError
 from felsina.engine.grid import BLOCK
+from felsina.engine.parallel.device import CpuDevice, Device
 from felsina.engine.parallel.world import Window, World
-from felsina.kernels.pointcloud.gaps import CYCLES, GapFilling
+from felsina.kernels.pointcloud.gaps import CYCLES, GapFilling, fill_gaps
 from felsina.kernels.pointcloud.raster import NO_MAX, NO_MIN, bin_highest, bin_lowest, bin_sums, cell_height, cell_mean
 
 ROOF_MIN_HEIGHT = 1.5  # m above ground; a building return below it (a low wall, the edge of a car port) does not hide the sky
@@ -59,25 +63,6 @@ class PointRasters:
         tops = dict.fromkeys(("highest", "vegetation_top", "other_top"), (np.int32, int(NO_MAX)))
         return cls(**{name: world.shared(shape, *(fills | tops).get(name, (np.int32, 0))) for name in cls.__dataclass_fields__})
 
-    def add_heights(self, x: NDArray[Any], y: NDArray[Any], z: NDArray[np.int32], cell_mm: int) -> None:
-        """Bin the extremes of all points: x east and y south of the grid's corner [mm], z [mm], in cells this rank owns."""
-        bin_lowest(x, y, z, cell_mm, self.lowest)
-        bin_highest(x, y, z, cell_mm, self.highest, self.count)
-
-    def add_classes(
-        self, x: NDArray[Any], y: NDArray[Any], z: NDArray[np.int32], classification: NDArray[np.uint8], cell_mm: int
-    ) -> None:
-        """Bin classified points, in cells this rank owns."""
-
-        def of(classes: Sequence[int]) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int32], int]:
-            chosen = np.isin(classification, classes)
-            return x[chosen], y[chosen], z[chosen], cell_mm
-
-        bin_sums(*of((GROUND, WATER)), self.ground_sum, self.ground_count)
-        bin_sums(*of((BUILDING,)), self.building_sum, self.building_count)
-        bin_highest(*of(VEGETATION), self.vegetation_top, self.vegetation_count)
-        bin_highest(*of(UNCLASSIFIED), self.other_top, self.other_count)
-
     def clear_classes(self, world: World) -> None:
         """Forget the classes binned so far; collective. Heights stay."""
         rows = slice(*world.share_of(len(self.count)))
@@ -98,6 +83,65 @@ class PointRasters:
             world.release(array)
 
 
+class Binning:
+    """Bins points into rasters: at once on the processor, or on a GPU, which holds the part of the rasters that the rank owns.
+
+    Parameters
+    ----------
+    device : Device
+    rasters : PointRasters
+    windows : that this rank owns
+    cell_mm : [mm]
+    """
+
+    def __init__(self, device: Device, rasters: PointRasters, windows: Sequence[Window], cell_mm: int) -> None:
+        self._device, self._rasters, self._windows, self._cell_mm = device, rasters, windows, cell_mm
+        self._j0 = self._i0 = 0
+        self._held = rasters
+        if device.kind == "gpu":
+            rows, columns = ([w[axis] for w in windows] for axis in (0, 1))
+            self._j0, self._i0 = (min((s.start for s in part), default=0) for part in (rows, columns))
+            j1, i1 = (max((s.stop for s in part), default=0) for part in (rows, columns))
+            part = {name: device.put(a[self._j0 : j1, self._i0 : i1]) for name, a in vars(rasters).items()}
+            self._held = PointRasters(**part)
+
+    def add_heights(self, x: NDArray[Any], y: NDArray[Any], z: NDArray[np.int32]) -> None:
+        """Bin the extremes of all points: x east and y south of the grid's corner [mm], z [mm], in cells this rank owns."""
+        held = self._held
+        points = self._put(x, y, z)
+        bin_lowest(*points, held.lowest)
+        bin_highest(*points, held.highest, held.count)
+
+    def add_classes(self, x: NDArray[Any], y: NDArray[Any], z: NDArray[np.int32], classification: NDArray[np.uint8]) -> None:
+        """Bin classified points, in cells this rank owns."""
+        held = self._held
+
+        def of(classes: Sequence[int]) -> tuple[Any, Any, Any, int]:
+            chosen = np.isin(classification, classes)
+            return self._put(x[chosen], y[chosen], z[chosen])
+
+        bin_sums(*of((GROUND, WATER)), held.ground_sum, held.ground_count)
+        bin_sums(*of((BUILDING,)), held.building_sum, held.building_count)
+        bin_highest(*of(VEGETATION), held.vegetation_top, held.vegetation_count)
+        bin_highest(*of(UNCLASSIFIED), held.other_top, held.other_count)
+
+    def _put(self, x: NDArray[Any], y: NDArray[Any], z: NDArray[np.int32]) -> tuple[Any, Any, Any, int]:
+        if self._held is self._rasters:
+            return x, y, z, self._cell_mm
+        put, cell = self._device.put, self._cell_mm
+        return put(x - x.dtype.type(self._i0 * cell)), put(y - y.dtype.type(self._j0 * cell)), put(z), cell
+
+    def finish(self, world: World) -> None:
+        """Show every rank what was binned; collective."""
+        if self._held is not self._rasters:
+            for name, array in vars(self._held).items():
+                part, whole = self._device.get(array), getattr(self._rasters, name)
+                for rows, columns in self._windows:
+                    j, i = rows.start - self._j0, columns.start - self._i0
+                    whole[rows, columns] = part[j : rows.stop - self._j0, i : columns.stop - self._i0]
+        self._rasters.synchronise(world, self._windows)
+
+
 def lowest_return(world: World, points: PointRasters) -> NDArray[np.float32]:
     """Return the lowest return of each cell [m], NaN where there is none; shared."""
     return _shared_rows(world, points.lowest.shape, lambda r: cell_height(points.lowest[r], points.count[r]))
@@ -108,14 +152,17 @@ def highest_return(points: PointRasters) -> NDArray[np.float32]:
     return cell_height(points.highest, points.count)
 
 
-def fill(world: World, grid: NDArray[np.float32], what: str, cycles: int = CYCLES) -> NDArray[np.float32]:
-    """Fill the void (NaN) cells of a shared raster harmonically, all ranks together.
+def fill(
+    world: World, grid: NDArray[np.float32], what: str, cycles: int = CYCLES, device: Device | None = None
+) -> NDArray[np.float32]:
+    """Fill the void (NaN) cells of a shared raster harmonically, all ranks together or on the GPU of one.
 
     Parameters
     ----------
     grid : (ny, nx) float32 shared
     what : the name of the thing in the error
     cycles : of the multigrid
+    device : where kernels run
 
     Returns
     -------
@@ -127,6 +174,10 @@ def fill(world: World, grid: NDArray[np.float32], what: str, cycles: int = CYCLE
     InputError
         When no cell is valid.
     """
+    device = device or CpuDevice()
+    if device.kind == "gpu":
+        (filled,) = on_one_gpu(world, grid.shape, (np.float32,), device, lambda: (fill_gaps(device.put(grid), cycles),), what)
+        return filled
     taken: list[NDArray[Any]] = []
 
     def allocate(shape: tuple[int, int], dtype: Any) -> NDArray[Any]:
@@ -136,9 +187,7 @@ def fill(world: World, grid: NDArray[np.float32], what: str, cycles: int = CYCLE
     try:
         filling = GapFilling(grid, cycles, allocate)
     except ValueError as error:
-        raise InputError(
-            f"There is no {what} in the scene: no cell to start from. Check the points and their classes."
-        ) from error
+        raise _nothing_of(what) from error
     for step in filling.steps():
         j0, j1 = world.share_of(step.n_row)
         if j0 < j1:
@@ -150,7 +199,55 @@ def fill(world: World, grid: NDArray[np.float32], what: str, cycles: int = CYCLE
     return filled
 
 
-def ground_elevation(world: World, points: PointRasters) -> NDArray[np.float32]:
+def on_one_gpu(
+    world: World,
+    shape: tuple[int, ...],
+    kinds: Sequence[Any],
+    device: Device,
+    compute: Callable[[], Sequence[Any]],
+    what: str,
+) -> list[NDArray[Any]]:
+    """Let the GPU of the root compute rasters of the whole grid; collective.
+
+    Parameters
+    ----------
+    shape, kinds : of the rasters
+    device : of this rank
+    compute : makes the rasters on the device; called on the root
+    what : the name of the thing in the error
+
+    Returns
+    -------
+    list of arrays
+        Shared, whole on every rank.
+
+    Raises
+    ------
+    InputError
+        When `compute` finds no valid cell.
+    """
+    out = [world.shared(shape, kind) for kind in kinds]
+
+    def work() -> None:
+        try:
+            with device.guard(f"{what} on {shape[0]:,} x {shape[1]:,} cells"):
+                made = compute()
+        except ValueError as error:
+            raise _nothing_of(what) from error
+        for array, target in zip(made, out, strict=True):
+            device.get(array, target)
+
+    world.on_root(work)
+    for array in out:
+        world.synchronise(array, [(slice(0, shape[0]),)] if world.is_root else [])
+    return out
+
+
+def _nothing_of(what: str) -> InputError:
+    return InputError(f"There is no {what} in the scene: no cell to start from. Check the points and their classes.")
+
+
+def ground_elevation(world: World, points: PointRasters, device: Device | None = None) -> NDArray[np.float32]:
     """Return the ground [m]: the mean of the ground returns of a cell, harmonic between them.
 
     Returns
@@ -161,6 +258,7 @@ def ground_elevation(world: World, points: PointRasters) -> NDArray[np.float32]:
         world,
         _shared_rows(world, points.lowest.shape, lambda r: cell_mean(points.ground_sum[r], points.ground_count[r])),
         "ground",
+        device=device,
     )
 
 
@@ -190,7 +288,11 @@ def roof_cells(
 
 
 def surface_elevation(
-    world: World, points: PointRasters, ground: NDArray[np.float32], is_roof: NDArray[np.bool_]
+    world: World,
+    points: PointRasters,
+    ground: NDArray[np.float32],
+    is_roof: NDArray[np.bool_],
+    device: Device | None = None,
 ) -> NDArray[np.float32]:
     """Return ground and roofs [m], vegetation removed: the mean of the roof returns of a cell, harmonic between them.
 
@@ -203,7 +305,7 @@ def surface_elevation(
     def rows(r: slice) -> NDArray[np.float32]:
         return np.where(known[r], cell_mean(points.building_sum[r], points.building_count[r]), np.float32(np.nan))
 
-    roof = fill(world, _shared_rows(world, ground.shape, rows), "roof")
+    roof = fill(world, _shared_rows(world, ground.shape, rows), "roof", device=device)
     return np.where(is_roof, np.maximum(roof, ground), ground).astype(np.float32)
 
 

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from felsina.engine.clock import Clock
-from felsina.engine.processes.forcing import SOIL_DAYS, forcings, soil_temperature
-from felsina.engine.processes.heatwave import SUB_STEPS
+from felsina.engine.processes.forcing import SOIL_DAYS, SUB_STEPS, forcings, soil_temperature
 
 
 def weather(day=datetime.date(2015, 6, 21), latitude=44.5, longitude=11.3, offset=1.0, days=1):

@@ -11,17 +11,11 @@ import pytest
 from felsina.engine.city import HeatwaveOptions
 from felsina.engine.parallel.partition import Partition
 from felsina.engine.parallel.world import World
-from felsina.engine.processes.heatwave import (
-    INDOOR_TEMPERATURE,
-    Air,
-    Forcing,
-    HeatSources,
-    Materials,
-    Scene,
-    StreetHeat,
-    city_obstacles,
-    waste_heat_sources,
-)
+from felsina.engine.processes.forcing import Forcing
+from felsina.engine.processes.heatwave import Air, StreetHeat
+from felsina.engine.processes.materials import INDOOR_TEMPERATURE, Materials
+from felsina.engine.processes.scene import Scene, city_obstacles
+from felsina.engine.processes.waste_heat import HeatSources, waste_heat_sources
 from felsina.kernels.constants import AIR_VOLUMETRIC_HEAT_CAPACITY, STEFAN_BOLTZMANN, ZERO_CELSIUS
 from felsina.kernels.radiation.obstacles import block_cells, obstacles
 

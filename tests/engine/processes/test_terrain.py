@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 
 from felsina.engine.errors import InputError
+from felsina.engine.parallel.device import CpuDevice
 from felsina.engine.parallel.world import World
 from felsina.engine.processes.ground import filter_ground
 from felsina.engine.processes.terrain import (
+    Binning,
     PointRasters,
     canopy_height,
     fill,
@@ -23,6 +25,7 @@ def rasters(ny=40, nx=50):
     """Ground at 2 m, a house of 8 m with a void in its roof, a tree of 6 m, a lamp post, a hut without a footprint."""
     world = World.serial()
     points = PointRasters.empty(world, (ny, nx))
+    binning = Binning(CpuDevice(), points, [(slice(0, ny), slice(0, nx))], CELL_MM)
     index = np.full((ny, nx), -1, np.int32)
     index[5:15, 5:15] = 0
     index[30:33, 30:33] = 1  # a footprint that no roof return falls in
@@ -33,11 +36,11 @@ def rasters(ny=40, nx=50):
             if house and 8 <= j < 11 and 8 <= i < 11:
                 continue
             z, c = (8000, 6) if house else (8000, 6) if (20 <= j < 23 and 40 <= i < 43) else (2000, 2)
-            points.add_classes(x, y, np.array([z], np.int32), np.array([c], np.uint8), CELL_MM)
+            binning.add_classes(x, y, np.array([z], np.int32), np.array([c], np.uint8))
             if 25 <= j < 29 and 10 <= i < 14:
-                points.add_classes(x, y, np.array([8000], np.int32), np.array([1], np.uint8), CELL_MM)
+                binning.add_classes(x, y, np.array([8000], np.int32), np.array([1], np.uint8))
     lamp = np.array([20500]), np.array([20500]), np.array([9000], np.int32), np.array([1], np.uint8)
-    points.add_classes(*lamp, CELL_MM)
+    binning.add_classes(*lamp)
     return world, points, index
 
 
