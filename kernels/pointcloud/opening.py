@@ -245,141 +245,143 @@ def _column_pass(source: Any, widths: list[int], sign: float, k0: int, target: A
 
 def _tile_pass(source: Any, widths: list[int], sign: float, k0: int, target: Any) -> None:
     (square, diamond), (n_row, nx) = widths, target.shape
-    extent = -(-n_row // int(_TILE_Y)) * 8, -(-nx // int(_TILE_X)) * 32
+    extent = -(-n_row // int(_TILE_Y)) * 4, -(-nx // int(_TILE_X)) * int(_FRAME_X)
     erode_tile_gpu(extent, source, target, source.shape[0], n_row, nx, square, diamond, k0, sign)
 
 
 @gpu("f4* f4* i8 i8 i8 i8 f4", dims=2, block=(64, 4), shared=("f4", 4096))
 def lowest_along_gpu(block_j, block_i, thread_j, thread_i, words, source, out, n_row, nx, half, k0, sign):
     """Write sign x the minimum over 2 half + 1 cells of rows: rows [k0, k0 + n_row) of `source` to `out`."""
-    j = np.int64(block_j) * _SEGMENTS + np.int64(thread_j)
+    j, own = np.int64(block_j) * _SEGMENTS + np.int64(thread_j), np.int64(thread_i)
     is_row = j < n_row
-    first = np.int64(block_i) * (_SEGMENT - 2 * half) - half
+    first = np.int64(block_i) * (_SEGMENT - 2 * half) - half  # column that the block reads first
     m = min(_SEGMENT, nx + half - first)
     width = 2 * half + 1
     here, there = np.int64(thread_j) * _SEGMENT, (_SEGMENTS + np.int64(thread_j)) * _SEGMENT
-    for i in range(np.int64(thread_i), m, 64):
+    i = own
+    while i < m:
         column = first + i
         is_inside = is_row and column >= 0 and column < nx
         words[np.uint32(here + i)] = source[(k0 + j) * nx + column] if is_inside else np.float32(np.inf)
+        i += 64
     barrier()
     covered = np.int64(1)
     while 2 * covered <= width:
-        for i in range(np.int64(thread_i), m - 2 * covered + 1, 64):
+        i = own
+        while i <= m - 2 * covered:
             words[np.uint32(there + i)] = lower(words[np.uint32(here + i)], words[np.uint32(here + i + covered)])
+            i += 64
         barrier()
         here, there = there, here
         covered *= 2
     rest = width - covered
-    if is_row:
-        for i in range(np.int64(thread_i), m - 2 * half, 64):
-            lowest = lower(words[np.uint32(here + i)], words[np.uint32(here + i + rest)])
-            out[j * nx + first + half + i] = sign * lowest
+    i = own
+    while is_row and i < m - 2 * half:
+        lowest = lower(words[np.uint32(here + i)], words[np.uint32(here + i + rest)])
+        out[j * nx + first + half + i] = sign * lowest
+        i += 64
 
 
 @gpu("f4* f4* i8 i8 i8 i8 i8 f4", dims=2, block=(16, 16), shared=("f4", 8192))
 def lowest_across_gpu(block_j, block_i, thread_j, thread_i, words, source, out, n_source, n_row, nx, half, k0, sign):
     """Write sign x the minimum over 2 half + 1 cells of columns: rows [k0, k0 + n_row) of `source` to `out`."""
-    column = np.int64(block_i) * _STRIPS + np.int64(thread_i)
+    column, own = np.int64(block_i) * _STRIPS + np.int64(thread_i), np.int64(thread_j)
     is_column = column < nx
     row = np.int64(block_j) * (_STRIP - 2 * half)  # first that the block writes
     first = k0 + row - half  # first that it reads
     m = min(_STRIP, n_row - row + 2 * half)
     width = 2 * half + 1
     here, there = np.int64(thread_i), _STRIP * _STRIPS + np.int64(thread_i)
-    for r in range(np.int64(thread_j), m, 16):
+    r = own
+    while r < m:
         j = first + r
         is_inside = is_column and j >= 0 and j < n_source
         words[np.uint32(here + r * _STRIPS)] = source[j * nx + column] if is_inside else np.float32(np.inf)
+        r += 16
     barrier()
     covered = np.int64(1)
     while 2 * covered <= width:
-        for r in range(np.int64(thread_j), m - 2 * covered + 1, 16):
-            a = words[np.uint32(here + r * _STRIPS)]
-            words[np.uint32(there + r * _STRIPS)] = lower(a, words[np.uint32(here + (r + covered) * _STRIPS)])
+        r = own
+        while r <= m - 2 * covered:
+            k = here + r * _STRIPS
+            words[np.uint32(there + r * _STRIPS)] = lower(words[np.uint32(k)], words[np.uint32(k + covered * _STRIPS)])
+            r += 16
         barrier()
         here, there = there, here
         covered *= 2
     rest = width - covered
-    if is_column:
-        for r in range(np.int64(thread_j), m - 2 * half, 16):
-            lowest = lower(words[np.uint32(here + r * _STRIPS)], words[np.uint32(here + (r + rest) * _STRIPS)])
-            out[(row + r) * nx + column] = sign * lowest
+    r = own
+    while is_column and r < m - 2 * half:
+        k = here + r * _STRIPS
+        out[(row + r) * nx + column] = sign * lower(words[np.uint32(k)], words[np.uint32(k + rest * _STRIPS)])
+        r += 16
 
 
-@cell
-def _narrowed(words, here, there, across, along, n_line, n, half, covered, line0, i0, lines, step):
-    """Take one step of a square's minimum in a frame: `n_line` lines `across` words apart, of `n` cells `along` words apart.
-
-    While windows of twice `covered` fit into 2 half + 1 cells it doubles them, else it joins two that overlap.
-    """
-    width = 2 * half + 1
-    shift = covered if 2 * covered <= width else width - covered
-    reach = n - 2 * covered + 1 if 2 * covered <= width else n - 2 * half
-    for line in range(line0, n_line, lines):
-        for i in range(i0, reach, step):
-            k = line * across + i * along
-            words[np.uint32(there + k)] = lower(words[np.uint32(here + k)], words[np.uint32(here + k + shift * along)])
-
-
-@cell
-def _crossed(words, here, there, row0, row1, column0, column1, step):
-    """Write the minimum of a cell and its four neighbours for rows [row0, row1) of every `step`-th column of a frame."""
-    if row0 >= row1:
-        return
-    for i in range(column0, column1, step):
-        k = here + row0 * _FRAME_X + i
-        north, centre = words[np.uint32(k - _FRAME_X)], words[np.uint32(k)]
-        for _ in range(row0, row1):
-            south = words[np.uint32(k + _FRAME_X)]
-            side = lower(lower(words[np.uint32(k - 1)], words[np.uint32(k + 1)]), centre)
-            words[np.uint32(k - here + there)] = lower(lower(north, south), side)
-            north, centre = centre, south
-            k += _FRAME_X
-
-
-@gpu("f4* f4* i8 i8 i8 i8 i8 i8 f4", dims=2, block=(32, 8), shared=("f4", 7680))
+@gpu("f4* f4* i8 i8 i8 i8 i8 i8 f4", dims=2, block=(80, 4), shared=("f4", 7680))
 def erode_tile_gpu(block_j, block_i, thread_j, thread_i, words, source, out, n_source, n_row, nx, square, diamond, k0, sign):
     """Write sign x the minimum over an octagon no wider than the margin: rows [k0, k0 + n_row) of `source` to `out`.
 
-    The frame is an array of `_FRAME_X` words a line, whose cell (0, 0) moves south-east as the windows narrow it.
+    A thread owns a column of the frame, whose cell (0, 0) moves south-east as the windows narrow it, and every fourth row.
     """
-    tj, ti = np.int64(thread_j), np.int64(thread_i)
+    own, c = np.int64(thread_j), np.int64(thread_i)
     margin = square + diamond
     row, column = np.int64(block_j) * _TILE_Y, np.int64(block_i) * _TILE_X  # first that the block writes
-    first_row, first_column = k0 + row - margin, column - margin  # first that it reads
     n_j, n_i = min(_TILE_Y, n_row - row) + 2 * margin, min(_TILE_X, nx - column) + 2 * margin
-    here, there = np.int64(0), _FRAME_Y * _FRAME_X
-    for r in range(tj, n_j, 8):
-        j = first_row + r
-        for c in range(ti, n_i, 32):
-            i = first_column + c
-            is_inside = j >= 0 and j < n_source and i >= 0 and i < nx
-            words[np.uint32(r * _FRAME_X + c)] = source[j * nx + i] if is_inside else np.float32(np.inf)
+    here, there = c, _FRAME_Y * _FRAME_X + c
+    i = column - margin + c
+    is_column = c < n_i and i >= 0 and i < nx
+    r = own
+    while r < n_j:
+        j = k0 + row - margin + r
+        is_inside = is_column and j >= 0 and j < n_source
+        words[np.uint32(here + r * _FRAME_X)] = source[j * nx + i] if is_inside else np.float32(np.inf)
+        r += 4
     barrier()
-    if square > 0:
-        covered = np.int64(1)
-        while covered <= 2 * square:
-            _narrowed(words, here, there, _FRAME_X, np.int64(1), n_j, n_i, square, covered, tj, ti, 8, 32)
-            barrier()
-            here, there = there, here
-            covered *= 2
-        n_i -= 2 * square
-        covered = np.int64(1)
-        while covered <= 2 * square:
-            _narrowed(words, here, there, np.int64(1), _FRAME_X, n_i, n_j, square, covered, ti, tj, 32, 8)
-            barrier()
-            here, there = there, here
-            covered *= 2
-        n_j -= 2 * square
-    # Each thread walks down a column of its own eighth of the rows, and keeps what it has read above.
-    for k in range(1, diamond + 1):
-        share = (n_j - 2 * k + 7) // 8
-        row0 = k + tj * share
-        _crossed(words, here, there, row0, min(row0 + share, n_j - k), k + ti, n_i - k, 32)
+    covered, width = np.int64(1), 2 * square + 1
+    while covered < width:
+        is_last = 2 * covered > width
+        reach, shift = (n_i - 2 * square, width - covered) if is_last else (n_i - 2 * covered + 1, covered)
+        r = own
+        while c < reach and r < n_j:
+            k = here + r * _FRAME_X
+            words[np.uint32(there + r * _FRAME_X)] = lower(words[np.uint32(k)], words[np.uint32(k + shift)])
+            r += 4
         barrier()
         here, there = there, here
-    for r in range(tj, n_j - 2 * diamond, 8):
-        for c in range(ti, n_i - 2 * diamond, 32):
-            lowest = words[np.uint32(here + (diamond + r) * _FRAME_X + diamond + c)]
-            out[(row + r) * nx + column + c] = sign * lowest
+        covered *= 2
+    n_i -= 2 * square
+    covered = np.int64(1)
+    while covered < width:
+        is_last = 2 * covered > width
+        reach, shift = (n_j - 2 * square, width - covered) if is_last else (n_j - 2 * covered + 1, covered)
+        r = own
+        while c < n_i and r < reach:
+            k = here + r * _FRAME_X
+            words[np.uint32(there + r * _FRAME_X)] = lower(words[np.uint32(k)], words[np.uint32(k + shift * _FRAME_X)])
+            r += 4
+        barrier()
+        here, there = there, here
+        covered *= 2
+    n_j -= 2 * square
+    for step in range(1, diamond + 1):
+        # Each thread walks down a quarter of its column, and keeps what it has read above.
+        share = (n_j - 2 * step + 3) // 4
+        r = step + own * share
+        last = min(r + share, n_j - step)
+        if c >= step and c < n_i - step and r < last:
+            k = here + r * _FRAME_X
+            north, centre = words[np.uint32(k - _FRAME_X)], words[np.uint32(k)]
+            while r < last:
+                south = words[np.uint32(k + _FRAME_X)]
+                side = lower(lower(words[np.uint32(k - 1)], words[np.uint32(k + 1)]), centre)
+                words[np.uint32(k - here + there)] = lower(lower(north, south), side)
+                north, centre = centre, south
+                k += _FRAME_X
+                r += 1
+        barrier()
+        here, there = there, here
+    r = own
+    while c < n_i - 2 * diamond and r < n_j - 2 * diamond:
+        lowest = words[np.uint32(here + (diamond + r) * _FRAME_X + diamond)]
+        out[(row + r) * nx + column + c] = sign * lowest
+        r += 4

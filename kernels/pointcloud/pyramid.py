@@ -143,13 +143,17 @@ def _relaxed(u, rhs, cx, cy, shore, j, i, ny, nx):
 
 
 @cell
+def _residual(u, rhs, cx, cy, shore, j, i, ny, nx):
+    """Return the residual of a cell, 0 beyond the edge."""
+    return _terms(u, rhs, cx, cy, shore, j, i, ny, nx)[0] if j < ny and i < nx else np.float32(0.0)
+
+
+@cell
 def _residuals(u, rhs, cx, cy, shore, j, i, ny, nx):
     """Return the sum of the residuals of the 2 x 2 cells of coarse cell (j, i)."""
-    total = np.float32(0.0)
-    for jj in range(2 * j, min(2 * j + 2, ny)):
-        for ii in range(2 * i, min(2 * i + 2, nx)):
-            total += _terms(u, rhs, cx, cy, shore, jj, ii, ny, nx)[0]
-    return total
+    north = _residual(u, rhs, cx, cy, shore, 2 * j, 2 * i, ny, nx) + _residual(u, rhs, cx, cy, shore, 2 * j, 2 * i + 1, ny, nx)
+    j = 2 * j + 1
+    return north + _residual(u, rhs, cx, cy, shore, j, 2 * i, ny, nx) + _residual(u, rhs, cx, cy, shore, j, 2 * i + 1, ny, nx)
 
 
 # -- CPU ------------------------------------------------------------------------------------------------------------------

@@ -324,8 +324,8 @@ def _sample_nearest(grid, x, y, cell_mm, ny, nx, out):
 
 @gpu("i4* i4* i4* u4 u4 i8 f8 i8 i8 i4* i4* i8* i4* i8*")
 def bin_points_gpu(first, x, y, z, n, stride, cell_mm, reciprocal, ny, nx, zmin, zmax, zsum, count, inside):
-    n_inside = np.int64(0)
-    for i in range(np.int64(first), np.int64(n), np.int64(stride)):
+    n_inside, i = np.int64(0), np.int64(first)
+    while i < n:
         k = flat_cell(np.int64(x[i]), np.int64(y[i]), cell_mm, reciprocal, ny, nx)
         if k >= 0:
             atomic_min(zmin, k, z[i])
@@ -333,6 +333,7 @@ def bin_points_gpu(first, x, y, z, n, stride, cell_mm, reciprocal, ny, nx, zmin,
             atomic_add(zsum, k, np.int64(z[i]))
             atomic_add(count, k, np.int32(1))
             n_inside += 1
+        i += np.int64(stride)
     if n_inside > 0:
         atomic_add(inside, 0, n_inside)
 

@@ -13,7 +13,7 @@ import numpy as np
 from felsina.kernels.pointcloud import gaps, ground, harmonic, opening, pyramid, raster
 from gpu_twins.harness import Work, case
 
-CELL = 700  # mm
+CELL = 49  # mm; 49 x (1 / 49) < 1 in float64, so that the index has to be put right
 POINTS = 1 << 15  # scale of a run on hardware: 10 million points
 GRIDS = 1 << 8  # 14 million cells
 COUNT = 300
@@ -58,6 +58,7 @@ def binned_points(rng, scale, put):
 @case(raster.bin_lowest_gpu, scale=POINTS, work=points_work(12 + 4, 8))
 def lowest_points(rng, scale, put):
     *points, ny, nx = cloud(rng, scale)
+    points[2][(points[0] % CELL == 0) | (points[1] % CELL == 0)] -= 60_000  # an edge shows only where it is the lowest
     x, y, z = (put(v) for v in points)
     lowest = put(np.full((ny, nx), 40_000, np.int32))
     raster.bin_lowest(x, y, z, CELL, lowest)
@@ -125,12 +126,14 @@ def heights(rng, scale, put, shape=(13, 17)):
 
 def surface(rng, ny, nx, put):
     grids = (rng.normal(40, 8, (ny, nx)), rng.uniform(0, 5, (ny, nx)))
+    grids[0][0], grids[1][0] = 40, 0  # so that some points lie on their tolerance exactly
     return ground.SmrfSurface(*(put(g.astype(np.float32)) for g in grids), put(np.zeros((ny, nx), np.bool_)))
 
 
 @case(ground.is_ground_gpu, scale=POINTS, work=points_work(12 + 32 + 1, 40))
 def ground_points(rng, scale, put):
     *points, ny, nx = cloud(rng, scale)
+    points[2][::4] = 46_000
     x, y, z = (put(v) for v in points)
     made = surface(rng, ny, nx, put)
     return {"is_ground": ground.is_ground(x, y, z, made, CELL, 6.0, 3.0), **inputs(x=x, y=y, z=z, **made._asdict())}
@@ -147,7 +150,9 @@ def heights_above_ground(rng, scale, put):
 
 @case(ground.mark_objects_gpu, scale=GRIDS, work=grid_work(10, 2))
 def marked_objects(rng, scale, put):
-    before, after = heights(rng, scale, put), heights(rng, scale, put)
+    before = rng.normal(50, 3, (13 * scale, 17 * scale)).astype(np.float32)
+    after = before - rng.choice(np.float32([0, 2, 4]), before.shape)  # 2 is the threshold
+    before, after = put(before), put(after)
     marks = put(rng.random((13 * scale, 17 * scale)) < 0.2)
     ground.mark_objects(before, after, 2.0, 2, 11 * scale, marks)
     return {"marks": marks, **inputs(before=before, after=after)}
@@ -212,25 +217,29 @@ def opening_wider_than_a_pass(rng, scale, put):
 @case(harmonic.range_gpu, scale=GRIDS, work=grid_work(4, 3))
 def value_range(rng, scale, put):
     found = {}
-    for name, middle in (("both", 0.0), ("above", 80.0), ("below", -80.0)):
-        grid = rng.normal(middle, 10, (13 * scale, 21 * scale)).astype(np.float32)
-        grid[rng.random(grid.shape) < 0.4] = np.nan
-        grid[0, :2] = -np.nan, np.nan
+    for ny, nx, middle, extreme in ((13, 21, 0, 0), (7, 11, 80, np.inf), (7, 10, -80, -np.inf), (1, 3, 0, 5), (1, 2, 0, 5)):
+        grid = rng.normal(middle, 10, (ny * scale, nx * scale)).astype(np.float32)
+        if ny > 1:
+            grid[rng.random(grid.shape) < 0.4] = np.nan
+            grid[0, :9] = -np.nan, *[extreme] * 8
         *ends, n = harmonic.value_range(put(grid))
-        found |= {name: put(np.array(ends)), f"n_{name}": put(np.array([n]))}
+        found |= {f"ends_{ny}_{nx}": put(np.array(ends)), f"n_{ny}_{nx}": put(np.array([n]))}
     return found
 
 
-def fine_level(rng, scale, ny=13, nx=17):
-    """Values, right-hand side and void mask of an odd and an even extent."""
-    shape = ny * scale, nx * scale
+SHAPES = ((13, 18), (14, 17))  # rows and columns odd and even
+
+
+def fine_level(rng, ny, nx):
+    """Values, right-hand side and void mask."""
+    shape = ny, nx
     u, rhs = (rng.normal(0, 1, shape).astype(np.float32) for _ in range(2))
     return {"u": u, "rhs": rhs, "is_void": (rng.random(shape) < 0.6).astype(np.uint8)}
 
 
-def coarse_level(rng, scale, ny=13, nx=17):
+def coarse_level(rng, ny, nx):
     """Values, right-hand side and conductances; some cells conduct nothing."""
-    shape = ny * scale, nx * scale
+    shape = ny, nx
     level = {name: rng.normal(0, 1, shape) for name in ("u", "rhs")}
     for name in ("cx", "cy", "shore"):
         level[name] = rng.uniform(0.1, 2, shape) * (rng.random(shape) < 0.7)
@@ -243,46 +252,57 @@ def half(n):
     return (n + 1) // 2
 
 
-def stepped(put, drivers, arrays, written, *numbers):
-    """The arrays after a step over some rows of the last of them, and its name."""
-    placed = {name: put(a) for name, a in arrays.items()}
-    step = gaps._step(drivers, placed[written], tuple(placed.values()), *numbers)
-    step.run(0, 2)
-    step.run(3, step.n_row)
-    return placed
-
-
-def coarse(rng, scale, ny=13, nx=17):
-    return rng.normal(0, 1, (half(ny * scale), half(nx * scale))).astype(np.float32)
+def coarse(rng, ny, nx):
+    return rng.normal(0, 1, (half(ny), half(nx))).astype(np.float32)
 
 
 def pick(level, *names):
     return {name: level[name] for name in names}
 
 
+def stepped(scale, put, drivers, arrays, *numbers):
+    """All arrays after a step over some rows of the last of them; `arrays(ny, nx)` makes them by name."""
+    found = {}
+    for ny, nx in SHAPES:
+        placed = {name: put(a) for name, a in arrays(ny * scale, nx * scale).items()}
+        *_, written = placed.values()
+        step = gaps._step(drivers, written, tuple(placed.values()), *numbers)
+        step.run(0, 2)
+        step.run(3, step.n_row)
+        found |= {f"{name}_{ny}_{nx}": a for name, a in placed.items()}
+    return found
+
+
+def holed(level):
+    return np.where(level["is_void"], np.float32(np.nan), level["u"])
+
+
 @case(harmonic.start_void_gpu, scale=GRIDS, work=grid_work(5, 1))
 def start_of_void_mask(rng, scale, put):
-    level = fine_level(rng, scale)
-    grid = np.where(level["is_void"], np.float32(np.nan), level["u"])
-    return stepped(put, harmonic.START_VOID, {"grid": grid, "is_void": np.full(grid.shape, 9, np.uint8)}, "is_void")
+    def arrays(ny, nx):
+        return {"grid": holed(fine_level(rng, ny, nx)), "is_void": np.full((ny, nx), 9, np.uint8)}
+
+    return stepped(scale, put, harmonic.START_VOID, arrays)
 
 
 @case(harmonic.start_gpu, scale=GRIDS, work=grid_work(8, 1))
 def start_of_values(rng, scale, put):
-    level = fine_level(rng, scale)
-    grid = np.where(level["is_void"], np.float32(np.nan), level["u"])
-    return stepped(put, harmonic.START, {"grid": grid, "u": level["rhs"]}, "u", np.float32(1.25))
+    def arrays(ny, nx):
+        level = fine_level(rng, ny, nx)
+        return {"grid": holed(level), "u": level["rhs"]}
+
+    return stepped(scale, put, harmonic.START, arrays, np.float32(1.25))
 
 
 @case(harmonic.clear_gpu, scale=GRIDS, work=grid_work(4, 0))
 def cleared(rng, scale, put):
-    return stepped(put, harmonic.CLEAR, pick(fine_level(rng, scale), "u"), "u")
+    return stepped(scale, put, harmonic.CLEAR, lambda ny, nx: pick(fine_level(rng, ny, nx), "u"))
 
 
 @case(harmonic.finish_gpu, scale=GRIDS, work=grid_work(12, 1))
 def finished(rng, scale, put):
-    level = fine_level(rng, scale)
-    grid, u = put(np.where(level["is_void"], np.float32(np.nan), level["rhs"])), put(level["u"])
+    level = fine_level(rng, 13 * scale, 17 * scale)
+    grid, u = put(holed(level)), put(level["rhs"])
     out = put(np.full(grid.shape, 7, np.float32))
     harmonic.finish(grid, u, np.float32(1.25), out)
     return {"out": out, **inputs(grid=grid, u=u)}
@@ -290,39 +310,53 @@ def finished(rng, scale, put):
 
 @case(harmonic.push_void_gpu, scale=GRIDS, work=grid_work(1.25, 1))
 def pushed_void_mask(rng, scale, put):
-    is_void = (rng.random((13 * scale, 18 * scale)) < 0.8).astype(np.uint8)
-    written = np.full((half(13 * scale), 9 * scale), 9, np.uint8)
-    return stepped(put, harmonic.PUSH_VOID, {"is_void": is_void, "written": written}, "written")
+    def arrays(ny, nx):
+        is_void = (rng.random((ny, nx)) < 0.8).astype(np.uint8)
+        return {"is_void": is_void, "written": np.full((half(ny), half(nx)), 9, np.uint8)}
+
+    return stepped(scale, put, harmonic.PUSH_VOID, arrays)
 
 
 @case(harmonic.push_gpu, scale=GRIDS, work=grid_work(6, 2))
 def pushed_values(rng, scale, put):
-    level = pick(fine_level(rng, scale), "u", "is_void")
-    return stepped(put, harmonic.PUSH, {**level, "written": coarse(rng, scale)}, "written")
+    def arrays(ny, nx):
+        return {**pick(fine_level(rng, ny, nx), "u", "is_void"), "written": coarse(rng, ny, nx)}
+
+    return stepped(scale, put, harmonic.PUSH, arrays)
 
 
 # Values near 1 in three interpolations that may be contracted.
 @case(harmonic.pull_gpu, relative=1e-6, absolute=2e-7, scale=GRIDS, work=grid_work(6, 9))
 def pulled_values(rng, scale, put):
-    level = pick(fine_level(rng, scale, 14), "is_void", "u")
-    return stepped(put, harmonic.PULL, {"coarse": coarse(rng, scale, 14), **level}, "u")
+    def arrays(ny, nx):
+        return {"coarse": coarse(rng, ny, nx), **pick(fine_level(rng, ny, nx), "is_void", "u")}
+
+    return stepped(scale, put, harmonic.PULL, arrays)
 
 
 @case(harmonic.prolong_gpu, scale=GRIDS, work=grid_work(10, 1))
 def prolonged_in_voids(rng, scale, put):
-    level = pick(fine_level(rng, scale), "is_void", "u")
-    return stepped(put, harmonic.PROLONG, {"coarse": coarse(rng, scale), **level}, "u")
+    def arrays(ny, nx):
+        return {"coarse": coarse(rng, ny, nx), **pick(fine_level(rng, ny, nx), "is_void", "u")}
+
+    return stepped(scale, put, harmonic.PROLONG, arrays)
 
 
 @case(harmonic.relax_gpu, relative=1e-6, absolute=1e-6, scale=GRIDS, work=grid_work(13, 11))
 def relaxed_voids(rng, scale, put):
-    level = fine_level(rng, scale)
-    return stepped(put, harmonic.RELAX, {**level, "out": level["u"] + np.float32(2)}, "out")
+    def arrays(ny, nx):
+        level = fine_level(rng, ny, nx)
+        return {**level, "out": level["u"] + np.float32(2)}
+
+    return stepped(scale, put, harmonic.RELAX, arrays)
 
 
 @case(harmonic.restrict_gpu, relative=1e-6, absolute=1e-6, scale=GRIDS, work=grid_work(10, 9))
 def restricted_voids(rng, scale, put):
-    return stepped(put, harmonic.RESTRICT, {**fine_level(rng, scale), "written": coarse(rng, scale)}, "written")
+    def arrays(ny, nx):
+        return {**fine_level(rng, ny, nx), "written": coarse(rng, ny, nx)}
+
+    return stepped(scale, put, harmonic.RESTRICT, arrays)
 
 
 FIRST = {"east": pyramid.FIRST_CX, "south": pyramid.FIRST_CY, "shore": pyramid.FIRST_SHORE}
@@ -330,13 +364,17 @@ NEXT = {"east": pyramid.NEXT_CX, "south": pyramid.NEXT_CY, "shore": pyramid.NEXT
 
 
 def first_table(rng, scale, put, which):
-    is_void = (rng.random((13 * scale, 18 * scale)) < 0.6).astype(np.uint8)
-    return stepped(put, FIRST[which], {"is_void": is_void, "written": coarse(rng, scale, 13, 18)}, "written")
+    def arrays(ny, nx):
+        return {"is_void": (rng.random((ny, nx)) < 0.6).astype(np.uint8), "written": coarse(rng, ny, nx)}
+
+    return stepped(scale, put, FIRST[which], arrays)
 
 
 def next_table(rng, scale, put, which):
-    fine = rng.uniform(0.1, 2, (13 * scale, 18 * scale)).astype(np.float32)
-    return stepped(put, NEXT[which], {"fine": fine, "written": coarse(rng, scale, 13, 18)}, "written")
+    def arrays(ny, nx):
+        return {"fine": rng.uniform(0.1, 2, (ny, nx)).astype(np.float32), "written": coarse(rng, ny, nx)}
+
+    return stepped(scale, put, NEXT[which], arrays)
 
 
 @case(pyramid.first_cx_gpu, scale=GRIDS, work=grid_work(2, 1))
@@ -372,18 +410,27 @@ def next_shore(rng, scale, put):
 # A residual sums six products of size 1 to 4; the correction divides it by a diagonal down to 0.1 and so grows tenfold.
 @case(pyramid.relax_gpu, relative=1e-6, absolute=1e-5, scale=GRIDS, work=grid_work(28, 24))
 def relaxed_blocks(rng, scale, put):
-    level = coarse_level(rng, scale)
-    return stepped(put, pyramid.RELAX, {**level, "out": level["u"] + np.float32(2)}, "out")
+    def arrays(ny, nx):
+        level = coarse_level(rng, ny, nx)
+        return {**level, "out": level["u"] + np.float32(2)}
+
+    return stepped(scale, put, pyramid.RELAX, arrays)
 
 
 @case(pyramid.restrict_gpu, relative=1e-6, absolute=4e-6, scale=GRIDS, work=grid_work(21, 20))
 def restricted_blocks(rng, scale, put):
-    return stepped(put, pyramid.RESTRICT, {**coarse_level(rng, scale), "written": coarse(rng, scale)}, "written")
+    def arrays(ny, nx):
+        return {**coarse_level(rng, ny, nx), "written": coarse(rng, ny, nx)}
+
+    return stepped(scale, put, pyramid.RESTRICT, arrays)
 
 
 @case(pyramid.prolong_gpu, scale=GRIDS, work=grid_work(9, 1))
 def prolonged_to_blocks(rng, scale, put):
-    return stepped(put, pyramid.PROLONG, {"coarse": coarse(rng, scale), "u": fine_level(rng, scale)["u"]}, "u")
+    def arrays(ny, nx):
+        return {"coarse": coarse(rng, ny, nx), **pick(fine_level(rng, ny, nx), "u")}
+
+    return stepped(scale, put, pyramid.PROLONG, arrays)
 
 
 # -- the chain ------------------------------------------------------------------------------------------------------------

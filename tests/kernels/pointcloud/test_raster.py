@@ -16,6 +16,7 @@ from felsina.kernels.pointcloud.raster import (
     cell_mean,
     empty_bins,
     merge_bins,
+    sample_nearest,
 )
 
 NY, NX, CELL = 23, 17, 700
@@ -104,3 +105,15 @@ def test_separate_statistics_equal_those_taken_together():
     for a, b in zip(together, apart):
         np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(tops, together.n_point)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**31), st.sampled_from([1, 3, 49, 700, 1000]))
+def test_a_sample_is_the_nearest_cell_in_whole_millimetres_halves_to_even(seed, cell_mm):
+    random = np.random.default_rng(seed)
+    # Half millimetres are exact in float32 here, and in the product with 1,000.
+    grid = (random.integers(-8000, 8000, (NY, NX)) / 2000).astype(np.float32)
+    x, y = (random.integers(-3 * cell_mm, (n + 3) * cell_mm, 500) // 2 * 2 for n in (NX, NY))
+    i, j = np.clip(x // cell_mm, 0, NX - 1), np.clip(y // cell_mm, 0, NY - 1)
+    expected = np.rint(grid[j, i].astype(np.float64) * 1000).astype(np.int64)
+    np.testing.assert_array_equal(sample_nearest(grid, x, y, cell_mm), expected)
