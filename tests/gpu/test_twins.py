@@ -40,9 +40,8 @@ def test_the_element_function_on_the_host_gives_what_the_cpu_gives(case, stand_i
     ratio = difference(case, expected(case.name), on_device(case))
     assert ratio <= 1, f"{ratio:.3g} times what is allowed"
 
-    # -- the checks see what they are for -----------------------------------------------------------------------------------
 
-
+# -- the checks see what they are for -----------------------------------------------------------------------------------
 def first_launch(case, entry, stand_in):
     """Return grid, block, arguments and PTX of the first launch of a kernel by a case, before it is carried out."""
     found = []

@@ -1,0 +1,193 @@
+"""Change one statement of a kernel's PTX at a time: a check that does not notice is too weak.
+
+Only statements that the case carries out are changed. Comparisons of whole numbers lose or gain equality, those of floats are
+turned round: that two random floats are equal does not happen.
+"""
+
+from __future__ import annotations
+
+import csv
+import random
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from felsina.kernels._gpu import GpuKernel
+from gpu_twins.every_case import case_of, identifier
+from gpu_twins.harness import Case, difference, on_cpu, on_device
+from gpu_twins.interpreter import Counts, use_interpreter
+from gpu_twins.ptx import SIZES
+
+ARCHITECTURE = (8, 0)
+EXEMPTIONS = Path(__file__).resolve().parent.parent / "mutants_exempt.csv"
+KINDS = ("index", "constant", "comparison", "stride", "operator")
+_ENDLESS = 20  # times the statements of the unchanged kernel
+
+_STATEMENT = re.compile(r"\s*(?:@!?%p\d+\s+)?([a-z]\w*)((?:\.\w+)*)\s+(.*);\s*")
+_TURNED = {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le", "eq": "ne", "ne": "eq"}
+_SHIFTED = {
+    "lt": "le",
+    "le": "lt",
+    "gt": "ge",
+    "ge": "gt",
+    "eq": "ne",
+    "ne": "eq",
+    "lo": "ls",
+    "ls": "lo",
+    "hi": "hs",
+    "hs": "hi",
+}
+_OTHER = {"add": "sub", "sub": "add", "min": "max", "max": "min", "and": "or", "or": "and"}
+_WITH_CONSTANTS = {"add", "sub", "mul", "mad", "fma", "mov", "selp", "setp", "min", "max", "and", "or", "xor", "div", "rem"}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A kernel with one statement changed."""
+
+    driver: str
+    kind: str
+    before: str
+    after: str
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.driver}: {self.kind}: '{self.before}' -> '{self.after}'"
+
+
+@dataclass(frozen=True)
+class Exemption:
+    """Mutants that nothing can tell from the kernel."""
+
+    kernel: str  # regular expressions
+    before: str
+    after: str
+    reason: str
+
+    def covers(self, mutant: Mutant) -> bool:
+        """Say whether a mutant is one of these."""
+        pairs = ((self.kernel, mutant.driver), (self.before, mutant.before), (self.after, mutant.after))
+        return all(re.fullmatch(pattern, text) for pattern, text in pairs)
+
+
+def exemptions() -> list[Exemption]:
+    """Return the mutants that are not counted."""
+    with EXEMPTIONS.open(newline="", encoding="utf-8") as file:
+        return [Exemption(**row) for row in csv.DictReader(file)]
+
+
+class Trial:
+    """A driver with its case: what the CPU gives, and which statements its PTX carries out."""
+
+    def __init__(self, kernel: GpuKernel, kind: str) -> None:
+        case = case_of(kernel, kind)
+        if case is None:
+            raise LookupError(f"{identifier(kernel, kind)} has no case.")
+        self.case: Case = case
+        self.entry, self.driver = kernel.entry(kind), identifier(kernel, kind)
+        self.text = kernel.ptx(ARCHITECTURE, kind)
+        self.expected = on_cpu(case)
+        counts: dict[str, Counts] = {}
+        with use_interpreter(ARCHITECTURE, counts=counts):
+            if difference(case, self.expected, on_device(case)) > 1:
+                raise ValueError(f"{self.driver} fails without any change.")
+        self.seen = counts[self.entry].seen
+        self.limit = _ENDLESS * max(c.statements for c in counts.values()) + 1000
+
+    def mutants(self) -> list[Mutant]:
+        """Return every mutant that we know how to make."""
+        lines = self.text.splitlines()
+        start = next(k for k, line in enumerate(lines) if re.match(rf"\.visible \.entry {re.escape(self.entry)}\(", line))
+        stop = next(k for k in range(start, len(lines)) if lines[k] == "}")
+        made = []
+        for k in range(start, stop):
+            before = " ".join(lines[k].split()).rstrip(";")
+            if before not in self.seen:
+                continue
+            for kind, after in _changes(lines[k]):
+                text = "\n".join([*lines[:k], after, *lines[k + 1 :]])
+                made.append(Mutant(self.driver, kind, before, " ".join(after.split()), k, text))
+        return made
+
+    def sample(self, number: int, seed: int) -> list[Mutant]:
+        """Return some mutants, as many of each kind as there are."""
+        rng = random.Random(f"{self.driver} {seed}")
+        exempt = exemptions()
+        by_kind: dict[str, list[Mutant]] = {kind: [] for kind in KINDS}
+        for mutant in self.mutants():
+            if not any(e.covers(mutant) for e in exempt):
+                by_kind[mutant.kind].append(mutant)
+        for group in by_kind.values():
+            rng.shuffle(group)
+        kinds = list(KINDS)
+        rng.shuffle(kinds)
+        chosen: list[Mutant] = []
+        while len(chosen) < number and any(by_kind.values()):
+            for kind in kinds:
+                if by_kind[kind] and len(chosen) < number:
+                    chosen.append(by_kind[kind].pop())
+        return chosen
+
+    def survives(self, mutant: Mutant) -> bool:
+        """Say whether nothing notices the change."""
+        try:
+            with use_interpreter(ARCHITECTURE, replace={self.entry: mutant.text}, limit=self.limit):
+                return difference(self.case, self.expected, on_device(self.case)) <= 1
+        except Exception:  # whatever it is, it was noticed
+            return False
+
+
+def _changes(line: str) -> Iterator[tuple[str, str]]:
+    """Yield (kind, changed line) of a statement."""
+    found = _STATEMENT.fullmatch(line)
+    if found is None:
+        return
+    opcode, suffix, rest = found.groups()
+    words = suffix.split(".")[1:]
+    if opcode in ("ld", "st", "atom", "red") and "param" not in words:
+        size = SIZES[words[-1]] * {"v2": 2, "v4": 4}.get(words[-2] if len(words) > 1 else "", 1)
+        yield "index", re.sub(r"\[([^\]+]+)(?:\+(-?\d+))?\]", lambda m: f"[{m[1]}+{int(m[2] or 0) + size}]", line)
+    if opcode == "setp":
+        how, kind = words[0], words[-1]
+        table = _TURNED if kind[0] == "f" else _SHIFTED
+        unordered = how.endswith("u") and how[:-1] in table
+        if (plain := how[:-1] if unordered else how) in table:
+            yield "comparison", line.replace(f"setp.{how}", f"setp.{table[plain]}{'u' if unordered else ''}", 1)
+    if opcode in _OTHER and not {"cc", "pred"} & set(words):
+        yield (
+            "operator",
+            line.replace(f"{opcode}.", f"{_OTHER[opcode]}.", 1).replace(".rn.", "." if opcode in ("min", "max") else ".rn."),
+        )
+    if opcode == "fma":
+        first, *others = [w.strip() for w in rest.split(",")]
+        if others[0].startswith("%"):
+            minus = f"neg.{words[-1]} minus, {others[0]}; {opcode}{suffix} {first}, minus, {', '.join(others[1:])};"
+            yield "operator", f"{{ .reg .{words[-1]} minus; {minus} }}"
+    if opcode == "shl" or (opcode == "mul" and "wide" in words):
+        if number := re.search(r", (\d+);", line):
+            more = int(number[1]) + 1 if opcode == "shl" else 2 * int(number[1])
+            yield "stride", line[: number.start()] + f", {more};" + line[number.end() :]
+    elif opcode in _WITH_CONSTANTS:
+        yield from (("constant", changed) for changed in _other_constants(line, opcode == "setp" and words[-1][0] == "f"))
+
+
+def _other_constants(line: str, only_float: bool) -> Iterator[str]:
+    """Yield the line with one of its constants changed."""
+    for number in re.finditer(r"(?<=[ ,])(0[fd][0-9A-F]{8,16}|-?\d+)(?=[,;])", line):
+        word = number[1]
+        if word[:2] in ("0f", "0d"):
+            kind, bits = ("f4", "u4") if word[1] == "f" else ("f8", "u8")
+            value = np.array(int(word[2:], 16), bits).view(kind)
+            digits = 8 if word[1] == "f" else 16
+            if not np.isfinite(value):
+                continue
+            for other in (value * 1.01, -value) if value != 0 else (value + 1,):
+                changed = np.asarray(other, kind)
+                yield f"{line[: number.start()]}{word[:2]}{int(changed.view(bits)):0{digits}X}{line[number.end() :]}"
+        elif not only_float:
+            for step in (1, -1):
+                yield f"{line[: number.start()]}{int(word) + step}{line[number.end() :]}"
