@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import EllipsisType
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from felsina.engine.parallel.world import Exchange, World
 from felsina.kernels.halo import pack, unpack
 
 Box = tuple[int, int, int, int]  # rows [j0, j1) and columns [i0, i1) of the grid
+Window = tuple[EllipsisType, slice, slice]
 Copy = tuple[Tile, Tile, Box]  # from the owner, to the frame of
 
 
@@ -67,10 +69,13 @@ class HaloExchange:
                     self._send[target.rank].append((source, target, box))
                 if target.rank == world.rank:
                     self._receive[source.rank].append((source, target, box))
-        # Within one memory that the host reads, cells go from tile to tile at once: a buffer between them takes four times as long.
-        self._direct = [] if self._device.is_asynchronous else self._send.pop(world.rank, [])
+        # In memory of the host, cells go from tile to tile at once: a buffer between them takes four times as long.
+        self._direct: list[tuple[int, Window, int, Window]] = []
         if not self._device.is_asynchronous:
             self._receive.pop(world.rank, None)
+            for source, target, box in self._send.pop(world.rank, ()):
+                here, there = self._window(box, source), self._window(box, target)
+                self._direct.append((source.index, here, target.index, there))
         self._buffers: dict[tuple[int, np.dtype[Any]], _Buffers] = {}
         self._arrays: Mapping[int, Any] | None = None
         self._exchange: Exchange | None = None
@@ -91,16 +96,15 @@ class HaloExchange:
             raise RuntimeError("A halo exchange began before the last one was finished.")
         self._arrays = arrays
         device, buffers = self._device, self._for(arrays)
-        for source, target, box in self._direct:
-            here, there = _layers(arrays[source.index]), _layers(arrays[target.index])
-            there[_slices(self._inside(there, box, target))] = here[_slices(self._inside(here, box, source))]
+        for source, here, target, there in self._direct:
+            arrays[target][there] = arrays[source][here]
         device.wait("halo", for_="main")
         with device.stream("halo"):
             for rank, copies in self._send.items():
                 start = 0
-                for source, _, box in copies:
-                    array = _layers(arrays[source.index])
-                    start = pack(array, self._inside(array, box, source), buffers.send[rank].array, start)
+                for owner, _, box in copies:
+                    array = _layers(arrays[owner.index])
+                    start = pack(array, self._inside(array, box, owner), buffers.send[rank].array, start)
                 if rank != self._world.rank:
                     device.leave(buffers.send[rank])
         if not device.is_asynchronous:
@@ -132,9 +136,9 @@ class HaloExchange:
                 if rank != self._world.rank:
                     device.arrive(buffers.receive[rank])
                 start = 0
-                for _, target, box in copies:
-                    array = _layers(arrays[target.index])
-                    start = unpack(buffers.receive[rank].array, start, self._inside(array, box, target), array)
+                for _, framed, box in copies:
+                    array = _layers(arrays[framed.index])
+                    start = unpack(buffers.receive[rank].array, start, self._inside(array, box, framed), array)
         device.wait("main", for_="halo")
         self._arrays = self._exchange = None
 
@@ -146,17 +150,22 @@ class HaloExchange:
         key = (int(sample.shape[0]), np.dtype(sample.dtype))
         if key not in self._buffers:
             send = {r: self._device.buffer(key[0] * sum(map(_area, c)), key[1]) for r, c in self._send.items()}
-            receive = {r: self._device.buffer(key[0] * sum(map(_area, c)), key[1]) for r, c in self._receive.items()}
-            if self._world.rank in send:
-                receive[self._world.rank] = send[self._world.rank]
-            self._buffers[key] = _Buffers(send, receive)
+            own = {r: b for r, b in send.items() if r == self._world.rank}
+            other = {r: c for r, c in self._receive.items() if r != self._world.rank}
+            receive = {r: self._device.buffer(key[0] * sum(map(_area, c)), key[1]) for r, c in other.items()}
+            self._buffers[key] = _Buffers(send, receive | own)
         return self._buffers[key]
 
-    def _inside(self, array: Any, box: Box, tile: Tile) -> tuple[int, int, int, int, int, int]:
-        """Return a box of the grid as one of a tile's array."""
+    def _window(self, box: Box, tile: Tile) -> Window:
+        """Return a box of the grid as the slices of a tile's array."""
         j0, j1, i0, i1 = box
         j, i = self._width - tile.j0, self._width - tile.i0
-        return (0, array.shape[0], j0 + j, j1 + j, i0 + i, i1 + i)
+        return ..., slice(j0 + j, j1 + j), slice(i0 + i, i1 + i)
+
+    def _inside(self, array: Any, box: Box, tile: Tile) -> tuple[int, int, int, int, int, int]:
+        """Return a box of the grid as one of a tile's array of layers."""
+        _, rows, columns = self._window(box, tile)
+        return 0, array.shape[0], rows.start, rows.stop, columns.start, columns.stop
 
 
 def _overlap(source: Tile, target: Tile, width: int) -> Box | None:
@@ -166,10 +175,6 @@ def _overlap(source: Tile, target: Tile, width: int) -> Box | None:
     return (j0, j1, i0, i1) if j0 < j1 and i0 < i1 else None
 
 
-def _slices(box: tuple[int, int, int, int, int, int]) -> tuple[slice, slice, slice]:
-    return slice(box[0], box[1]), slice(box[2], box[3]), slice(box[4], box[5])
-
-
 def _area(copy: Copy) -> int:
     j0, j1, i0, i1 = copy[2]
     return (j1 - j0) * (i1 - i0)
@@ -177,7 +182,6 @@ def _area(copy: Copy) -> int:
 
 def _layers(array: Any) -> Any:
     """Return an array of any number of leading axes as (layers, rows, columns), the same memory."""
-    made = array.reshape(-1, *array.shape[-2:])
-    if isinstance(array, np.ndarray) and not np.shares_memory(made, array):
+    if not array.flags.c_contiguous:
         raise ValueError("A halo exchange takes contiguous arrays.")
-    return made
+    return array.reshape(-1, *array.shape[-2:])
