@@ -184,28 +184,59 @@ def slopes(rng, scale, put):
     return {"slope": out, **inputs(grid=grid)}
 
 
+def one_pass(rng, put, shape, gpu_pass, cpu_pass, half):
+    """The negative of a pass over rows 1 to the last but one of a raster."""
+    values, out = put(rng.normal(0, 5, shape).astype(np.float32)), put(np.full((shape[0] - 2, shape[1]), 7, np.float32))
+    if isinstance(values, np.ndarray):
+        lowest = values.copy()
+        cpu_pass(lowest)
+        np.negative(lowest[1:-1], out=out)
+    else:
+        gpu_pass(values, [half], -1.0, 1, out)
+    return {"out": out, **inputs(values=values)}
+
+
+@case(opening.lowest_along_gpu, scale=GRIDS, work=Work("cell", lambda scale: 5 * scale * 509 * scale, 8, 5))
+def lowest_along_rows(rng, scale, put):
+    shape = 7 * scale, 509 * scale  # two segments a row, and a second block of rows
+
+    def along(a):
+        for row in a:
+            opening._lowest_along(row, 5, np.empty(shape[1] + 10, np.float32), row)
+
+    return one_pass(rng, put, shape, opening._row_pass, along, 5)
+
+
+@case(opening.lowest_across_gpu, scale=GRIDS, work=Work("cell", lambda scale: 253 * scale * 17 * scale, 8, 5))
+def lowest_across_rows(rng, scale, put):
+    shape = 255 * scale, 17 * scale  # two strips, of two pieces each
+
+    def across(a):
+        opening._lowest_across(a, 6, np.empty((shape[0] + 12, shape[1]), np.float32))
+
+    return one_pass(rng, put, shape, opening._column_pass, across, 6)
+
+
 def opened(rng, put, shape, radius, j0, j1):
     values, out = put(rng.normal(0, 5, shape).astype(np.float32)), put(np.full(shape, 7, np.float32))
     ground.open_rows(values, radius, j0, j1, out)
     return {"opened": out, **inputs(values=values)}
 
 
-@case(opening.erode_tile_gpu, scale=GRIDS, work=grid_work(16, 60))
+@case(opening.erode_tile_gpu, scale=GRIDS, work=Work("cell", lambda scale: 36 * scale * 69 * scale, 16, 40))
 def opening_in_tiles(rng, scale, put):
-    return opened(rng, put, (39 * scale, 70 * scale), 5, 2, 38 * scale)
+    return opened(rng, put, (39 * scale, 69 * scale), 5, 2, 38 * scale)
 
 
-@case(opening.lowest_along_gpu, opening.lowest_across_gpu, opening.erode_tile_gpu, scale=GRIDS, work=grid_work(48, 60))
-def opening_in_long_rows(rng, scale, put):
-    return opened(rng, put, (6 * scale, 510 * scale), 9, 0, 6 * scale)
+PASSES = (opening.lowest_along_gpu, opening.lowest_across_gpu, opening.erode_tile_gpu)
 
 
-@case(opening.lowest_across_gpu, opening.lowest_along_gpu, opening.erode_tile_gpu, scale=GRIDS, work=grid_work(48, 60))
-def opening_in_long_columns(rng, scale, put):
-    return opened(rng, put, (270 * scale, 18 * scale), 11, 3, 266 * scale)
+@case(*PASSES, scale=GRIDS, work=Work("cell", lambda scale: 17 * scale * 21 * scale, 48, 60))
+def opening_in_three_passes(rng, scale, put):
+    return opened(rng, put, (23 * scale, 21 * scale), 18, 4, 21 * scale)
 
 
-@case(opening.lowest_across_gpu, opening.lowest_along_gpu, opening.erode_tile_gpu, scale=GRIDS, work=grid_work(160, 200))
+@case(*PASSES, scale=GRIDS, work=Work("cell", lambda scale: 7 * scale * 40 * scale, 160, 200))
 def opening_wider_than_a_pass(rng, scale, put):
     # Half-widths of 70 along rows and 35 twice across them, and a diamond of 50 in seven passes.
     return opened(rng, put, (9 * scale, 150 * scale), 120, 1, 8 * scale)
@@ -434,11 +465,21 @@ def prolonged_to_blocks(rng, scale, put):
 
 
 # -- the chain ------------------------------------------------------------------------------------------------------------
-# Their kernels are checked one by one above; each of these names the one that ends it.
+
+
+FILLING = tuple(
+    drivers.gpu
+    for drivers in (
+        harmonic.START_VOID, harmonic.START, harmonic.CLEAR, harmonic.PUSH_VOID, harmonic.PUSH, harmonic.PULL, harmonic.RELAX,
+        harmonic.RESTRICT, harmonic.PROLONG, *FIRST.values(), *NEXT.values(), pyramid.RELAX, pyramid.RESTRICT, pyramid.PROLONG,
+    )
+)  # fmt: skip
+FILLED = (*FILLING, harmonic.range_gpu, harmonic.finish_gpu)
+STAGES = (ground.negate_gpu, ground.mark_objects_gpu, ground.remove_objects_gpu, ground.slope_gpu, opening.erode_tile_gpu)
 
 
 # A filled height is the sum of an offset near 50 m, exact to 4e-6 m, and of relaxed heights that differ by a few times that.
-@case(harmonic.finish_gpu, absolute=2e-5, scale=GRIDS)
+@case(*FILLED, absolute=2e-5, scale=GRIDS)
 def filled_raster(rng, scale, put):
     grid = rng.normal(50, 8, (9 * scale, 6 * scale)).astype(np.float32)
     grid[rng.random(grid.shape) < 0.6] = np.nan
@@ -446,7 +487,7 @@ def filled_raster(rng, scale, put):
     return {"filled": gaps.fill_gaps(grid, 1), **inputs(grid=grid)}
 
 
-@case(ground.slope_gpu, absolute=4e-5, scale=GRIDS)
+@case(*FILLED, *STAGES, absolute=4e-5, scale=GRIDS)
 def filtered_ground(rng, scale, put):
     lowest = (50 + rng.normal(0, 0.3, (9 * scale, 7 * scale))).astype(np.float32)
     lowest[2:5, 2:5] += 6
