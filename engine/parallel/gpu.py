@@ -201,6 +201,8 @@ class GpuDevice(Device):
     # -- memory ---------------------------------------------------------------------------------------------------------
     def put(self, array: NDArray[Any], out: Any = None) -> Any:
         source = np.ascontiguousarray(array)
+        if out is not None and not out.flags.c_contiguous:
+            raise ValueError("Only contiguous arrays of the GPU are copied to.")
         made = self.empty(array.shape, source.dtype) if out is None else _same(out, array)
         if not source.size:
             return made

@@ -183,6 +183,8 @@ def test_rows_that_are_not_contiguous_are_copied_as_they_are_read(opened):
     np.testing.assert_array_equal(opened.get(opened.put(values[:, ::2])), values[:, ::2])
     with pytest.raises(ValueError, match="Only contiguous"):
         opened.get(opened.put(values)[:, 0])
+    with pytest.raises(ValueError, match="Only contiguous"):
+        opened.put(np.zeros(3), opened.put(values)[:, 0])
 
 
 def test_a_copy_into_an_array_of_another_shape_or_type_is_refused(opened):
