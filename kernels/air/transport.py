@@ -390,15 +390,23 @@ def outflow_rate(u, v, w, k, air, q, sy, sz, rx, ry, rz, dx2, dy2, dz2):
     return total if air[q] != 0 else zero
 
 
+@rows
+def _raise_rates(u, v, w, k, air, most, q0, sy, sz, rx, ry, rz, dx2, dy2, dz2):
+    for l in range(most.size):
+        i = np.uint64(l)
+        most[i] = max(most[i], outflow_rate(u, v, w, k, air, q0 + i, sy, sz, rx, ry, rz, dx2, dy2, dz2))
+
+
 @threads
 def _row_rates(u, v, w, k, air, rate, nz, ny, nx, sy, sz, rx, ry, rz, dx2, dy2, dz2):
+    uy, uz = np.uint64(sy), np.uint64(sz)
     for row in prange(ny):
+        most = np.zeros(nx, u.dtype)
         for l in range(nz):
             q0 = np.uint64((l + HALO) * sz + (row + HALO) * sy + HALO)
-            for i in range(nx):
-                q = q0 + np.uint64(i)
-                one = outflow_rate(u, v, w, k, air, q, np.uint64(sy), np.uint64(sz), rx, ry, rz, dx2, dy2, dz2)
-                rate[row] = max(rate[row], one)
+            _raise_rates(u, v, w, k, air, most, q0, uy, uz, rx, ry, rz, dx2, dy2, dz2)
+        for i in range(nx):
+            rate[row] = max(rate[row], most[i])
 
 
 @gpu("T* T* T* T* u1* T* u4 u4 u4 u4 T T T T T T", dims=2)
