@@ -1,0 +1,431 @@
+"""One building: its points and footprint to solids of LoD2.2, LoD1.3 and LoD1.2.
+
+Planes by region growing, lines where they meet or end, the arrangement of these lines in the footprint, a label of least energy
+for each face, then solids over the labelled faces. Everything is in whole millimetres from an origin of the building's own, and
+the points are sorted by position first: the result depends on the set of points in the footprint, on the footprint and on the
+ground, not on tiles, neighbours, the order of points or the clock. Work is bounded by the number of lines.
+
+The ladder: a solid that is no manifold gives up its cheapest face, then its smallest part, until one level roof is left. What
+was given up is in `Building.reason`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from felsina.kernels.geometry.arrangement import Arrangement, arrange
+from felsina.kernels.geometry.face_costs import data_costs, face_centroids, locate_points_in_faces, smoothness_costs
+from felsina.kernels.geometry.labelling import label_faces
+from felsina.kernels.geometry.membership import locate_points
+from felsina.kernels.geometry.polygons import canonical_order
+from felsina.kernels.geometry.roof_edges import LineOptions, find_roof_lines
+from felsina.kernels.geometry.roof_partition import dissolve, tidy
+from felsina.kernels.geometry.roof_solid import BUILT, UNEVEN, RoofSolid, build_solid
+from felsina.kernels.geometry.solids import VALID, check_solids
+from felsina.kernels.pointcloud.planes import Planes, detect_planes, find_neighbours
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+LODS = ("1.2", "1.3", "2.2")
+REASONS = {
+    0: "none",
+    1: "no_points",
+    2: "too_few_points",
+    3: "no_plane",  # points, but no roof plane: LoD2.2 is the block of LoD1.2
+    4: "relabelled",  # a face took the label of its neighbour, for the roof was no manifold there
+    5: "parts_merged",  # the smallest roof parts were merged until the solid was valid
+    6: "no_lod2.2",  # LoD2.2 is the solid of LoD1.3
+    7: "no_lod1.3",  # LoD2.2 and LoD1.3 are the block of LoD1.2
+    8: "roof_below_ground",
+    9: "invalid_footprint",  # no valid block over the footprint
+}
+REASON = {name: code for code, name in REASONS.items()}
+
+_VARIANTS = (
+    (25, 60, 80),
+    (25, 0, 80),
+    (25, 180, 80),
+    (0, 0, 0),
+)  # straight, short, move [mm]; the last is the bare arrangement
+_MOST_RELABELS = 12
+_MOST_MERGES = 400
+
+
+@dataclass(frozen=True)
+class Options:
+    """How roofs are made; lengths in m.
+
+    Attributes
+    ----------
+    min_points : fewest points in the footprint that give a height
+    plane_distance, plane_cosine, plane_points : of region growing
+    step : roof parts of LoD1.3 whose heights differ by less are one
+    least_height : a roof lower than this above its ground is none
+    lines : see `LineOptions`
+    """
+
+    min_points: int = 5
+    plane_distance: float = 0.25
+    plane_cosine: float = 0.80
+    plane_points: int = 8
+    neighbours: int = 15
+    normal_neighbours: int = 8
+    step: float = 3.0
+    least_height: float = 0.5
+    lines: LineOptions = field(default_factory=LineOptions)
+
+
+class Uncertainty(NamedTuple):
+    """Standard deviations of a building: mean roof height [m], roof area [m2], volume [m3]."""
+
+    height: float
+    area: float
+    volume: float
+
+
+@dataclass
+class Building:
+    """What was made of a footprint.
+
+    Attributes
+    ----------
+    solids : dict
+        Level of detail -> solids, one for each part of the footprint; empty where there is no geometry.
+    level : str
+        Level of detail that the solids at "2.2" really have; "" without geometry.
+    reason : int
+        Code of REASONS; 0 where every step worked.
+    n_point, n_plane, n_face : int
+        Points used, planes found, faces of the arrangement.
+    roof_height : float
+        Mean height of the LoD2.2 roof [m] in the frame of the points: that of the LoD1.2 block.
+    area, volume : float
+        Area of the sloping roof [m2], volume under it [m3].
+    uncertainty : Uncertainty
+        From the covariances of the planes.
+    """
+
+    solids: dict[str, list[RoofSolid]] = field(default_factory=dict)
+    level: str = ""
+    reason: int = 0
+    n_point: int = 0
+    n_plane: int = 0
+    n_face: int = 0
+    roof_height: float = float("nan")
+    area: float = float("nan")
+    volume: float = float("nan")
+    uncertainty: Uncertainty = field(default_factory=lambda: Uncertainty(*[float("nan")] * 3))
+
+
+@dataclass
+class _Part:
+    """A polygon of the footprint on its way."""
+
+    outline: Integers
+    arrangement: Arrangement
+    coefficients: Floats  # a, b, c [mm]
+    cost: Integers
+    label: Integers
+    centroid: Floats
+    planes: Planes
+    n_point: int
+
+
+def reconstruct(
+    points: Integers, parts: Sequence[Sequence[Integers]], ground_mm: int, options: Options = Options()
+) -> Building:
+    """Build the solids of one building.
+
+    Parameters
+    ----------
+    points : (n, 3) int64
+        Points in the footprint [mm], in any order; x, y from an origin of the building's own.
+    parts : polygons, each a list of (n, 2) int64 rings
+        The footprint in the same frame [mm]: exterior anticlockwise, then holes clockwise; not closed.
+    ground_mm : int
+        Height of the ground [mm].
+    options : Options
+
+    Returns
+    -------
+    Building
+    """
+    points = np.ascontiguousarray(points[canonical_order(points[:, 0], points[:, 1], points[:, 2])])
+    made = Building(n_point=len(points))
+    if len(points) < options.min_points:
+        made.reason = REASON["no_points" if len(points) == 0 else "too_few_points"]
+        return made
+    if int(np.sort(points[:, 2])[len(points) // 2]) - ground_mm < options.least_height * 1000:
+        made.reason = REASON["roof_below_ground"]
+        return made
+    outlines = [_outline(rings) for rings in parts]
+    shares = _share(points, parts)
+    worked = [_label_part(o, p, ground_mm, options) for o, p in zip(outlines, shares, strict=True)]
+    if any(w is None for w in worked):
+        made.reason = REASON["invalid_footprint"]
+        return made
+    labelled = [w for w in worked if w is not None]
+    made.n_plane = sum(len(p.planes.coefficients) for p in labelled)
+    made.n_face = sum(len(p.arrangement.area2) for p in labelled)
+    if made.n_plane == 0:
+        made.reason = REASON["no_plane"]
+    _measure(made, labelled, ground_mm)
+    _build_levels(made, labelled, ground_mm, options)
+    return made
+
+
+def _outline(rings: Sequence[Integers]) -> Integers:
+    """Return the edges x0, y0, x1, y1 of a polygon."""
+    return np.ascontiguousarray(np.concatenate([np.hstack((r, np.roll(r, -1, axis=0))) for r in rings]))
+
+
+def _share(points: Integers, parts: Sequence[Sequence[Integers]]) -> list[Integers]:
+    """Return the points of each part."""
+    if len(parts) == 1:
+        return [points]
+    rings = [ring for part in parts for ring in part]
+    ring_offsets = np.cumsum([0, *map(len, rings)]).astype(np.int64)
+    offsets = np.cumsum([0, *map(len, parts)]).astype(np.int64)
+    owner = locate_points(np.ascontiguousarray(points[:, :2]), np.concatenate(rings), ring_offsets, offsets)
+    return [np.ascontiguousarray(points[owner == k]) for k in range(len(parts))]
+
+
+def _label_part(outline: Integers, points: Integers, ground: int, options: Options) -> _Part | None:
+    """Find planes and lines, arrange and label; None where the outline cannot be arranged."""
+    x, y = outline[:, 0], outline[:, 1]
+    area = float((x * outline[:, 3] - outline[:, 2] * y).sum()) * 0.5e-6
+    planes = _find_planes(points, area, options)
+    lines = np.empty((0, 4), np.int64)
+    if len(planes[0].coefficients):
+        lines = find_roof_lines(points, planes[1], planes[0].label, planes[0].coefficients, outline, options.lines)
+    arrangement = arrange(outline, lines)
+    if arrangement is None:
+        return None
+    found = planes[0]
+    used = points[found.label >= 0]
+    if len(used) < 3:
+        used = points
+    # A level roof at the median is a label too: there is always one that is possible everywhere.
+    level = int(np.sort(points[:, 2])[len(points) // 2]) if len(points) else ground + 3000
+    level = max(level, ground + round(options.least_height * 1000))
+    coefficients = np.concatenate((found.coefficients * (1.0, 1.0, 1000.0), [(0.0, 0.0, float(level))]))
+    highest = int(points[:, 2].max()) + 1000 if len(points) else level
+    face = locate_points_in_faces(used, arrangement)
+    cost = data_costs(used, face, arrangement, coefficients, ground + 300, highest)
+    pairs, weight = smoothness_costs(arrangement)
+    label = label_faces(cost, pairs, weight)
+    return _Part(outline, arrangement, coefficients, cost, label, face_centroids(arrangement), found, len(points))
+
+
+def _find_planes(points: Integers, area: float, options: Options) -> tuple[Planes, NDArray[np.int32]]:
+    """Detect planes, less strictly in a sparse cloud; return them with the neighbours."""
+    density = len(points) / max(area, 1.0)
+    k, k_normal, distance, cosine, least = (
+        options.neighbours,
+        options.normal_neighbours,
+        options.plane_distance,
+        options.plane_cosine,
+        options.plane_points,
+    )
+    if density < 2.0:
+        k, k_normal, distance, cosine, least = 10, 5, 0.35, 0.5, 5
+    elif density < 5.0:
+        k, k_normal, cosine, least = 8, 6, 0.7, 5
+    neighbours = find_neighbours(points, k, k_normal)
+    return detect_planes(points, neighbours, distance, cosine, least), neighbours.nearest
+
+
+def _measure(made: Building, parts: Sequence[_Part], ground: int) -> None:
+    """Set height, area and volume under the labelled planes, and their standard deviations."""
+    total, roof, under, height_variance, area_variance = 0.0, 0.0, 0.0, 0.0, 0.0
+    for p in parts:
+        area = p.arrangement.area2 * 0.5e-6
+        c = p.coefficients[p.label]
+        z = (c[:, 0] * p.centroid[:, 0] + c[:, 1] * p.centroid[:, 1] + c[:, 2]) * 1e-3
+        total += float(area.sum())
+        under += float((area * z).sum())
+        for label in np.unique(p.label):
+            mine = p.label == label
+            a = float(area[mine].sum())
+            gx, gy = p.coefficients[label, :2]
+            slant = float(np.sqrt(1.0 + gx * gx + gy * gy))
+            roof += a * slant
+            if label == len(p.planes.coefficients):
+                height_variance += (a * 1.0) ** 2  # a guess: one metre
+                continue
+            at = (area[mine, None] * p.centroid[mine]).sum(axis=0) * 1e-3 / a - p.planes.centroid[label]
+            row = np.array([1.0, at[0], at[1]])
+            height_variance += a * a * float(row @ p.planes.covariance[label] @ row)
+            slope = np.array([gx, gy]) / slant
+            area_variance += a * a * float(slope @ p.planes.covariance[label][1:, 1:] @ slope)
+    made.roof_height = under / total
+    made.area = roof
+    made.volume = under - total * ground * 1e-3
+    sigma = float(np.sqrt(height_variance))
+    made.uncertainty = Uncertainty(sigma / total, float(np.sqrt(area_variance)), sigma)
+
+
+def _build_levels(made: Building, parts: Sequence[_Part], ground: int, options: Options) -> None:
+    """Build LoD1.2, LoD1.3 and LoD2.2 of all parts, each level no better than the one below where it fails."""
+    block = [_block(p, made.roof_height, ground) for p in parts]
+    if any(b is None for b in block):
+        made.reason = REASON["invalid_footprint"]
+        return
+    made.solids["1.2"] = [b for b in block if b is not None]
+    stepped = [_attempt(p, *_steps(p, ground, options), ground) for p in parts]
+    full = [_attempt(p, p.label, p.coefficients, ground) for p in parts]
+    made.solids["1.3"] = [s[0] or b for s, b in zip(stepped, made.solids["1.2"], strict=True)]
+    made.solids["2.2"] = [f[0] or s for f, s in zip(full, made.solids["1.3"], strict=True)]
+    if any(f[0] is None for f in full):
+        is_block = any(f[0] is None and s[0] is None for f, s in zip(full, stepped, strict=True))
+        made.level, made.reason = ("1.2", REASON["no_lod1.3"]) if is_block else ("1.3", REASON["no_lod2.2"])
+        return
+    made.level = "2.2" if made.n_plane else "1.2"
+    if made.reason == 0:
+        made.reason = max(f[1] for f in full)
+
+
+def _block(part: _Part, height: float, ground: int) -> RoofSolid | None:
+    """Return the prism of a part, None where it is not valid."""
+    arrangement = arrange(part.outline, np.empty((0, 4), np.int64))
+    if arrangement is None:
+        return None
+    label = np.zeros(len(arrangement.area2), np.int64)
+    partition = dissolve(arrangement.xy, arrangement.origin, arrangement.face, arrangement.source, label)
+    level = np.array([[0.0, 0.0, np.floor(height * 1000 + 0.5)]])
+    solid, outcome, _ = build_solid(partition, level, ground)
+    return solid if outcome == BUILT and solid is not None and _is_valid(solid) else None
+
+
+def _is_valid(solid: RoofSolid) -> bool:
+    offsets = np.array([0, len(solid.face_type)], np.int64)
+    code = check_solids(solid.vertices, solid.face_rings, solid.ring_offsets, solid.face_offsets, offsets)
+    return int(code[0]) == VALID
+
+
+def _attempt(part: _Part, label: Integers, coefficients: Floats, ground: int) -> tuple[RoofSolid | None, int]:
+    """Build a valid solid over labelled faces, changing labels where there is none; return it and what it took (a reason)."""
+    a = part.arrangement
+    label, reason = label.copy(), 0
+    relabelled = 0
+    for _ in range(_MOST_MERGES):
+        uneven = -1
+        for straight, short, move in _VARIANTS:
+            partition = dissolve(a.xy, a.origin, a.face, a.source, label)
+            if straight:
+                partition = tidy(partition, coefficients, part.outline, straight, short, move)
+            solid, outcome, vertex = build_solid(partition, coefficients, ground)
+            if solid is not None and _is_valid(solid):
+                return solid, reason
+            if outcome == UNEVEN and vertex < len(a.xy):
+                uneven = vertex
+                break
+        if uneven >= 0 and relabelled < _MOST_RELABELS and _relabel_at(part, label, uneven):
+            relabelled += 1
+            reason = max(reason, REASON["relabelled"])
+            continue
+        if not _merge_smallest(part, label):
+            return None, reason
+        reason = REASON["parts_merged"]
+    return None, reason
+
+
+def _relabel_at(part: _Part, label: Integers, vertex: int) -> bool:
+    """Give one face at a vertex the label of another face there, the cheapest such change; return whether there was one."""
+    a = part.arrangement
+    faces = np.unique(a.face[a.origin == vertex])
+    faces = faces[faces >= 0]
+    best: tuple[int, int, int] | None = None
+    for f in faces:
+        for other in np.unique(label[faces]):
+            if other == label[f]:
+                continue
+            c = _cost(part, f, other) - _cost(part, f, label[f]) + int(a.area2[f]) * 25  # 0.05 m3/m2: small faces go first
+            if best is None or c < best[0]:
+                best = (c, int(f), int(other))
+    if best is None:
+        return False
+    label[best[1]] = best[2]
+    return True
+
+
+def _cost(part: _Part, face: int, label: int) -> int:
+    return int(part.cost[face, label]) if label < part.cost.shape[1] else 0
+
+
+def _merge_smallest(part: _Part, label: Integers) -> bool:
+    """Give the smallest connected part of one label to its cheapest neighbour; return whether there was one."""
+    a = part.arrangement
+    component = _components(a, label)
+    areas = np.zeros(int(component.max()) + 1, np.int64)
+    np.add.at(areas, component, a.area2)
+    left, right = a.face[0::2], a.face[1::2]
+    inner = (left >= 0) & (right >= 0)
+    left, right = left[inner], right[inner]
+    for c in np.lexsort((np.arange(len(areas)), areas)):
+        beside = np.concatenate((right[component[left] == c], left[component[right] == c]))
+        others = np.unique(label[beside[component[beside] != c]])
+        mine = np.flatnonzero(component == c)
+        others = others[others != label[mine[0]]]
+        if len(others):
+            label[mine] = min(others, key=lambda o: (sum(_cost(part, int(f), int(o)) for f in mine), int(o)))
+            return True
+    return False
+
+
+def _components(a: Arrangement, label: Integers) -> Integers:
+    """Return the connected part of faces of one label that each face belongs to, numbered by its lowest face."""
+    parent = np.arange(len(label))
+    left, right = a.face[0::2], a.face[1::2]
+    inner = (left >= 0) & (right >= 0)
+    inner[inner] = label[left[inner]] == label[right[inner]]
+    pairs = np.stack((left[inner], right[inner]), axis=1)
+    while True:
+        low = np.minimum(parent[pairs[:, 0]], parent[pairs[:, 1]])
+        before = parent.copy()
+        np.minimum.at(parent, pairs[:, 0], low)
+        np.minimum.at(parent, pairs[:, 1], low)
+        if (parent == before).all():
+            break
+    return np.unique(parent, return_inverse=True)[1].astype(np.int64)
+
+
+def _steps(part: _Part, ground: int, options: Options) -> tuple[Integers, Floats]:
+    """Return labels and level planes of LoD1.3: parts that touch and differ by less than a step take their mean height."""
+    a = part.arrangement
+    component = _components(a, part.label)
+    c = part.coefficients[part.label]
+    z = c[:, 0] * part.centroid[:, 0] + c[:, 1] * part.centroid[:, 1] + c[:, 2]
+    n = int(component.max()) + 1
+    area, volume = np.zeros(n), np.zeros(n)
+    np.add.at(area, component, a.area2.astype(np.float64))
+    np.add.at(volume, component, a.area2 * z)
+    left, right = a.face[0::2], a.face[1::2]
+    inner = (left >= 0) & (right >= 0)
+    touching = np.unique(np.sort(np.stack((component[left[inner]], component[right[inner]]), axis=1), axis=1), axis=0)
+    group = np.arange(n)
+    while True:
+        pairs = group[touching]
+        pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+        if len(pairs) == 0:
+            break
+        pairs = np.unique(np.sort(pairs, axis=1), axis=0)
+        height = volume / np.maximum(area, 1e-9)
+        gap = np.abs(height[pairs[:, 0]] - height[pairs[:, 1]])
+        k = int(np.lexsort((pairs[:, 1], pairs[:, 0], gap))[0])
+        if gap[k] >= options.step * 1000:
+            break
+        keep, gone = pairs[k]
+        area[keep] += area[gone]
+        volume[keep] += volume[gone]
+        group[group == gone] = keep
+    levels = np.zeros((n, 3))
+    height = np.floor(volume / np.maximum(area, 1e-9) + 0.5)
+    levels[:, 2] = np.maximum(height, ground + options.least_height * 1000)
+    return group[component].astype(np.int64), levels
