@@ -169,9 +169,9 @@ def march_pixel(
     t, top_t, base_t, faces, ground, top, base, crowns, z0, z_max, j, i, ny, nx, offset, inverse, weight, first, n_step
 ):
     """March from one pixel along the `n_step` steps of a ray table that begin at `first`: the march of one GPU thread."""
-    for k in range(first, np.uint32(first + n_step)):
-        d = np.uint32(np.uint32(5) * np.uint32(k))
-        o = np.uint32(np.uint32(4) * np.uint32(k))
+    k, end = np.uint32(first), np.uint32(first + n_step)
+    while k < end:
+        d, o = np.uint32(np.uint32(5) * k), np.uint32(np.uint32(4) * k)
         near_entry, far_entry = inverse[d], inverse[np.uint32(d + np.uint32(2))]
         entry = near_entry if near_entry >= _ZERO else far_entry
         if entry < _ZERO or not could_rise(t, z0, z_max, entry):
@@ -194,6 +194,7 @@ def march_pixel(
         between = inverse[np.uint32(d + np.uint32(4))]
         if near_inside and far_inside and between >= _ZERO:
             t = raised(t, rise_between(ground[near], ground[far], z0, _ONE - weight[k], weight[k]), between)
+        k = np.uint32(k + np.uint32(1))
     return t, top_t, base_t
 
 

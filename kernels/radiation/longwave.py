@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from felsina.kernels._backend import array_module, cell, gpu, on_gpu, rows
 from felsina.kernels.constants import STEFAN_BOLTZMANN, ZERO_CELSIUS
+from felsina.kernels.radiation.bounds import at_least
 
 _MAGNUS_A, _MAGNUS_B = 17.62, 243.12  # 1, K: Sonntag 1990
 
@@ -33,7 +34,7 @@ def sky_emittance(dew_point, cloud):
 def dew_point_of(temperature, relative_humidity):
     """Return the dew point [K] of air at a temperature [K] and relative humidity [1] (Magnus form)."""
     degrees = temperature - ZERO_CELSIUS
-    g = math.log(max(relative_humidity, 1e-3)) + _MAGNUS_A * degrees / (_MAGNUS_B + degrees)
+    g = math.log(at_least(relative_humidity, 1e-3)) + _MAGNUS_A * degrees / (_MAGNUS_B + degrees)
     return ZERO_CELSIUS + _MAGNUS_B * g / (_MAGNUS_A - g)
 
 

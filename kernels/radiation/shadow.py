@@ -110,9 +110,9 @@ def sun_visible_gpu(
     light = sunlight
     if crowns:
         light = dimmed(light, top[here], base[here], z0, _ZERO, half_cell * slope, tau)
-    for k in range(n_step):
-        d = np.uint32(np.uint32(5) * np.uint32(k))
-        o = np.uint32(np.uint32(4) * np.uint32(k))
+    k = np.uint32(0)
+    while k < n_step:
+        d, o = np.uint32(np.uint32(5) * k), np.uint32(np.uint32(4) * k)
         near_entry, far_entry = distance[d], distance[np.uint32(d + np.uint32(2))]
         entry = near_entry if near_entry >= _ZERO else far_entry
         # What is dark stays dark, and the ray leaves the city where it is above all that can be met.
@@ -137,6 +137,7 @@ def sun_visible_gpu(
         if near_inside and far_inside and between >= _ZERO:
             rise = rise_between(ground[near], ground[far], z0, _ONE - weight[k], weight[k])
             light = shaded(light, rise, between * slope)
+        k = np.uint32(k + np.uint32(1))
     out[np.uint32(y * ni + x)] = light if z0 == z0 else z0
 
 

@@ -66,12 +66,14 @@ def sky_view_gpu(y, x, faces, ground, highest, offset, inverse, weight, out, sha
     z0 = surface_height(faces[here], ground[here])
     z_max = highest_at(highest, j, i, nx)
     total = _ZERO
-    for a in range(n_azimuth):
+    a = np.uint32(0)
+    while a < n_azimuth:
         t, _, _ = march_pixel(
             _ZERO, _ZERO, _ZENITH, faces, ground, ground, ground, False, z0, z_max, np.int32(j), np.int32(i), ny, nx,
-            offset, inverse, weight, np.uint32(np.uint32(a) * n_step), n_step,
+            offset, inverse, weight, np.uint32(a * n_step), n_step,
         )  # fmt: skip
         total += cos2_of_tangent(t)
+        a = np.uint32(a + np.uint32(1))
     out[np.uint32(y * ni + x)] = total * share if z0 == z0 else z0
 
 
@@ -85,13 +87,15 @@ def sky_view_with_crowns_gpu(
     z0 = surface_height(faces[here], ground[here])
     z_max = highest_at(highest, j, i, nx)
     total = _ZERO
-    for a in range(n_azimuth):
-        own_top, own_base = own_crown(top[here], base[here], z0, half_cell)
+    own_top, own_base = own_crown(top[here], base[here], z0, half_cell)
+    a = np.uint32(0)
+    while a < n_azimuth:
         t, top_t, base_t = march_pixel(
             _ZERO, own_top, own_base, faces, ground, top, base, True, z0, z_max, np.int32(j), np.int32(i), ny, nx,
-            offset, inverse, weight, np.uint32(np.uint32(a) * n_step), n_step,
+            offset, inverse, weight, np.uint32(a * n_step), n_step,
         )  # fmt: skip
         total += open_sky(t, top_t, base_t, opaque)
+        a = np.uint32(a + np.uint32(1))
     out[np.uint32(y * ni + x)] = total * share if z0 == z0 else z0
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from felsina.kernels._backend import array_module, cell, gpu, on_gpu, rows
+from felsina.kernels.radiation.bounds import at_least, at_most
 
 SOLAR_CONSTANT = 1360.8  # W m-2, Kopp and Lean 2011
 EQUATORIAL_PARALLAX = math.radians(8.794 / 3600.0)  # rad at 1 au, IAU 1976
@@ -95,7 +96,7 @@ def sun_seen(day, latitude, longitude):
     right_ascension, declination, distance, sidereal, _ = sun_place(day)
     hour = _wrap(sidereal + longitude - right_ascension)
     sin_elevation = math.sin(latitude) * math.sin(declination) + math.cos(latitude) * math.cos(declination) * math.cos(hour)
-    elevation = math.asin(min(max(sin_elevation, -1.0), 1.0))
+    elevation = math.asin(at_most(at_least(sin_elevation, -1.0), 1.0))
     east = -math.cos(declination) * math.sin(hour)
     north = math.cos(latitude) * math.sin(declination) - math.sin(latitude) * math.cos(declination) * math.cos(hour)
     azimuth = math.atan2(east, north)

@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from felsina.kernels._backend import array_module, cell, gpu, on_gpu, rows
+from felsina.kernels.radiation.bounds import at_least, at_most
 from felsina.kernels.radiation.sun import extraterrestrial_normal, sun_seen, vector
 
 SKY = ("beam_east", "beam_north", "beam_up", "beam_normal", "diffuse", "horizon", "ground")
@@ -43,8 +44,8 @@ _COS_85 = math.cos(math.radians(85.0))
 @cell
 def relative_air_mass(elevation):
     """Return the relative optical air mass [1] at an apparent elevation [rad], 0 at least (Kasten and Young 1989)."""
-    degrees = max(elevation * (180.0 / math.pi), 0.0)
-    return 1.0 / (math.sin(max(elevation, 0.0)) + 0.50572 * (degrees + 6.07995) ** -1.6364)
+    degrees = at_least(elevation * (180.0 / math.pi), 0.0)
+    return 1.0 / (math.sin(at_least(elevation, 0.0)) + 0.50572 * (degrees + 6.07995) ** -1.6364)
 
 
 @cell
@@ -69,7 +70,7 @@ def perez_brightness(clearness, brightness, zenith):
         a, b, c, d, e, f = 1.060, -1.600, -0.359, 0.264, -1.127, 0.131
     else:
         a, b, c, d, e, f = 0.678, -0.327, -0.250, 0.156, -1.377, 0.251
-    return max(a + b * brightness + c * zenith, 0.0), d + e * brightness + f * zenith
+    return at_least(a + b * brightness + c * zenith, 0.0), d + e * brightness + f * zenith
 
 
 @cell
@@ -80,7 +81,7 @@ def sky_state(direct, diffuse, elevation, azimuth, distance, air_mass):
     A sun below the horizon leaves an isotropic sky without beam.
     """
     if elevation <= 0.0:
-        return 0.0, 0.0, 0.0, 0.0, max(diffuse, 0.0), 0.0
+        return 0.0, 0.0, 0.0, 0.0, at_least(diffuse, 0.0), 0.0
     zenith = 0.5 * math.pi - elevation
     f1 = 0.0
     f2 = 0.0
@@ -89,7 +90,7 @@ def sky_state(direct, diffuse, elevation, azimuth, distance, air_mass):
         clearness = ((diffuse + direct) / diffuse + cube) / (1.0 + cube)
         f1, f2 = perez_brightness(clearness, diffuse * air_mass / extraterrestrial_normal(distance), zenith)
     up = math.sin(elevation)
-    beam = direct + diffuse * f1 / max(up, _COS_85)
+    beam = direct + diffuse * f1 / at_least(up, _COS_85)
     flat = beam * math.cos(elevation)
     return flat * math.sin(azimuth), flat * math.cos(azimuth), beam * up, beam, diffuse * (1.0 - f1), diffuse * f2
 
@@ -98,7 +99,7 @@ def sky_state(direct, diffuse, elevation, azimuth, distance, air_mass):
 def surface_irradiance(nx, ny, nz, vs, vh, vg, bx, by, bz, d0, d1, gr):
     """Return the irradiance of a surface [W m-2] under a sky of this module."""
     zero = bx * 0
-    return max(nx * bx + ny * by + nz * bz, zero) + max(d0 * vs + d1 * vh, zero) + gr * vg
+    return at_least(nx * bx + ny * by + nz * bz, zero) + at_least(d0 * vs + d1 * vh, zero) + gr * vg
 
 
 @cell
@@ -210,8 +211,10 @@ def _mean(sky, out):
 @gpu("f8* f8* u4 u4", dims=2, block=(8, 16))
 def mean_sky_gpu(i, m, sky, out, n_sub, n_sky):
     total = 0.0
-    for k in range(n_sub):
-        total += sky[np.uint32(np.uint32(np.uint32(i * n_sub) + np.uint32(k)) * n_sky + m)]
+    k, end = np.uint32(i * n_sub), np.uint32(np.uint32(i + np.uint32(1)) * n_sub)
+    while k < end:
+        total += sky[np.uint32(k * n_sky + m)]
+        k = np.uint32(k + np.uint32(1))
     out[np.uint32(i * n_sky + m)] = total / n_sub
 
 
@@ -260,13 +263,15 @@ def _surfaces(sky, tilt, azimuth, out):
 def mean_received(sky, i, n_sub, east, north, up, across, ground_share):
     """Return the mean of `received` over the sub-steps of interval i of flat `sky`: the loop of one GPU thread."""
     total = 0.0
-    for k in range(n_sub):
-        q = np.uint32(np.uint32(N_SKY) * np.uint32(np.uint32(i * n_sub) + np.uint32(k)))
+    k, end = np.uint32(i * n_sub), np.uint32(np.uint32(i + np.uint32(1)) * n_sub)
+    while k < end:
+        q = np.uint32(np.uint32(N_SKY) * k)
         total += received(
             east, north, up, across, sky[q], sky[np.uint32(q + np.uint32(1))], sky[np.uint32(q + np.uint32(2))],
             sky[np.uint32(q + np.uint32(4))], sky[np.uint32(q + np.uint32(5))],
             ground_share * sky[np.uint32(q + np.uint32(6))],
         )  # fmt: skip
+        k = np.uint32(k + np.uint32(1))
     return total / n_sub
 
 
@@ -340,8 +345,10 @@ def sectors_gpu(element, sky, out, n_sub):
         out[element] = mean_received(sky, i, n_sub, east, north, up, across, 0.0)
     else:
         total = 0.0
-        for k in range(n_sub):
-            total += sky[np.uint32(np.uint32(N_SKY) * np.uint32(np.uint32(i * n_sub) + np.uint32(k)) + np.uint32(N_SKY - 1))]
+        k, end = np.uint32(i * n_sub), np.uint32(np.uint32(i + np.uint32(1)) * n_sub)
+        while k < end:
+            total += sky[np.uint32(np.uint32(N_SKY) * k + np.uint32(N_SKY - 1))]
+            k = np.uint32(k + np.uint32(1))
         out[element] = total / n_sub
 
 
@@ -387,15 +394,16 @@ def split_interval(end, step, n_sub, latitude, longitude, horizontal):
     outside = 0.0
     for k in range(n_sub):
         elevation, _, _, _, distance = sun_seen(middle_of(end, step, k, n_sub), latitude, longitude)
-        up = max(math.sin(elevation), 0.0)
+        up = at_least(math.sin(elevation), 0.0)
         cosine += up / n_sub
         outside += up * extraterrestrial_normal(distance) / n_sub
-    total = max(horizontal, 0.0)
+    total = at_least(horizontal, 0.0)
     direct = 0.0
     # Below an hourly mean elevation of 0.6 degrees the quotients have no meaning: all is diffuse.
     if cosine > 0.01:
         # No more beam than there is above the air, whatever a low sun and a rounded value make of the quotient.
-        direct = min((1.0 - erbs_diffuse_fraction(min(total / outside, 1.0))) * total, outside) / cosine
+        diffuse_share = erbs_diffuse_fraction(at_most(total / outside, 1.0))
+        direct = at_most((1.0 - diffuse_share) * total, outside) / cosine
     return total - direct * cosine, direct
 
 
