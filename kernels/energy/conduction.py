@@ -166,35 +166,34 @@ MOST_LAYERS = 17  # on a GPU: the top layer and four times four that a thread ke
 
 
 @cell
-def _four(p, i, n, l, n_layer):
-    """Read layers l to l + 3 of column i; 0 where there is none."""
-    zero = type(p[i])(0)
+def _four(p, i, n, l, n_layer, bottom):
+    """Read layers l to l + 3 of column i; the bottom temperature where there is none."""
     return (
-        p[U4(l * n + i)] if l < n_layer else zero,
-        p[U4(U4(l + U4(1)) * n + i)] if l + U4(1) < n_layer else zero,
-        p[U4(U4(l + U4(2)) * n + i)] if l + U4(2) < n_layer else zero,
-        p[U4(U4(l + U4(3)) * n + i)] if l + U4(3) < n_layer else zero,
+        p[U4(l * n + i)] if l < n_layer else bottom,
+        p[U4(U4(l + U4(1)) * n + i)] if l + U4(1) < n_layer else bottom,
+        p[U4(U4(l + U4(2)) * n + i)] if l + U4(2) < n_layer else bottom,
+        p[U4(U4(l + U4(3)) * n + i)] if l + U4(3) < n_layer else bottom,
     )
 
 
 @cell
-def _eliminate_one(above, here, below, f, k, n_class, l, n_layer, up, down, inverse):
-    """Return f and e of layer l and its temperature; what lies below where there is no such layer."""
+def _eliminate_one(above, here, below, f_below, k, n_class, l, n_layer, up, down, inverse):
+    """Return f and e of layer l; 0, as of the bottom, where there is no such layer."""
     if l >= n_layer:
-        return f, f, below
+        return f_below, f_below
     r = U4(l * n_class + k)
     g, h = up[r], inverse[r]
-    return eliminated(above, here, below, f, g, down[r], h), g * h, here
+    return eliminated(above, here, below, f_below, g, down[r], h), g * h
 
 
 @cell
 def _eliminate_four(above, t, below, f, k, n_class, l, n_layer, up, down, inverse):
-    """Return f and e of layers l to l + 3, and the temperature of the uppermost."""
-    f3, e3, below = _eliminate_one(t[2], t[3], below, f, k, n_class, U4(l + U4(3)), n_layer, up, down, inverse)
-    f2, e2, below = _eliminate_one(t[1], t[2], below, f3, k, n_class, U4(l + U4(2)), n_layer, up, down, inverse)
-    f1, e1, below = _eliminate_one(t[0], t[1], below, f2, k, n_class, U4(l + U4(1)), n_layer, up, down, inverse)
-    f0, e0, below = _eliminate_one(above, t[0], below, f1, k, n_class, l, n_layer, up, down, inverse)
-    return (f0, f1, f2, f3), (e0, e1, e2, e3), below
+    """Return f and e of layers l to l + 3 from the temperatures of the layer above, their own, and that of the layer below."""
+    f3, e3 = _eliminate_one(t[2], t[3], below, f, k, n_class, U4(l + U4(3)), n_layer, up, down, inverse)
+    f2, e2 = _eliminate_one(t[1], t[2], t[3], f3, k, n_class, U4(l + U4(2)), n_layer, up, down, inverse)
+    f1, e1 = _eliminate_one(t[0], t[1], t[2], f2, k, n_class, U4(l + U4(1)), n_layer, up, down, inverse)
+    f0, e0 = _eliminate_one(above, t[0], t[1], f1, k, n_class, l, n_layer, up, down, inverse)
+    return (f0, f1, f2, f3), (e0, e1, e2, e3)
 
 
 @cell
@@ -221,17 +220,17 @@ def column_eliminated(p, i, n, n_layer, k, n_class, up, down, inverse, bottom):
 
     Returns
     -------
-    (temperatures of the layers below the top, their f and their e, each in four tuples of four; T_2, f_2): T_2 is the bottom
-    temperature and f_2 is 0 in a column of one layer
+    (temperatures of the layers below the top, their f, their e), each four tuples of four; layers that are not there have the
+    bottom temperature, and f = e = 0
     """
-    t1, t2 = _four(p, i, n, U4(1), n_layer), _four(p, i, n, U4(5), n_layer)
-    t3, t4 = _four(p, i, n, U4(9), n_layer), _four(p, i, n, U4(13), n_layer)
+    t1, t2 = _four(p, i, n, U4(1), n_layer, bottom), _four(p, i, n, U4(5), n_layer, bottom)
+    t3, t4 = _four(p, i, n, U4(9), n_layer, bottom), _four(p, i, n, U4(13), n_layer, bottom)
     zero = type(bottom)(0)
-    f4, e4, below = _eliminate_four(t3[3], t4, bottom, zero, k, n_class, U4(13), n_layer, up, down, inverse)
-    f3, e3, below = _eliminate_four(t2[3], t3, below, f4[0], k, n_class, U4(9), n_layer, up, down, inverse)
-    f2, e2, below = _eliminate_four(t1[3], t2, below, f3[0], k, n_class, U4(5), n_layer, up, down, inverse)
-    f1, e1, below = _eliminate_four(p[i], t1, below, f2[0], k, n_class, U4(1), n_layer, up, down, inverse)
-    return (t1, t2, t3, t4), (f1, f2, f3, f4), (e1, e2, e3, e4), below, f1[0]
+    f4, e4 = _eliminate_four(t3[3], t4, bottom, zero, k, n_class, U4(13), n_layer, up, down, inverse)
+    f3, e3 = _eliminate_four(t2[3], t3, t4[0], f4[0], k, n_class, U4(9), n_layer, up, down, inverse)
+    f2, e2 = _eliminate_four(t1[3], t2, t3[0], f3[0], k, n_class, U4(5), n_layer, up, down, inverse)
+    f1, e1 = _eliminate_four(p[i], t1, t2[0], f2[0], k, n_class, U4(1), n_layer, up, down, inverse)
+    return (t1, t2, t3, t4), (f1, f2, f3, f4), (e1, e2, e3, e4)
 
 
 @cell
@@ -250,9 +249,9 @@ def conduct_gpu(
     """Advance column c0 + element: every temperature is read once and written once."""
     i = U4(c0 + element)
     k = U4(group[i])
-    t, f, e, below, f_below = column_eliminated(temperature, i, n, n_layer, k, n_class, up, down, inverse, bottom[i])
+    t, f, e = column_eliminated(temperature, i, n, n_layer, k, n_class, up, down, inverse, bottom[i])
     here = temperature[i]
-    delta, surface[i], flux[i] = closed(here, below, f_below, a[i], b[i], down[k], top[k], skin[k])
+    delta, surface[i], flux[i] = closed(here, t[0][0], f[0][0], a[i], b[i], down[k], top[k], skin[k])
     temperature[i] = here + delta
     column_substituted(temperature, i, n, n_layer, t, f, e, delta)
 

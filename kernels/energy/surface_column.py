@@ -87,11 +87,11 @@ def balance_columns_gpu(
     """Advance surface and column c0 + element: every temperature is read once and written once."""
     i = U4(c0 + element)
     k = U4(group[i])
-    t, f, e, below, f_below = column_eliminated(temperature, i, n, n_layer, k, n_class, up, down, inverse, bottom[i])
+    t, f, e = column_eliminated(temperature, i, n, n_layer, k, n_class, up, down, inverse, bottom[i])
     here, about = temperature[i], surface[i]
     for _ in range(PASSES):
         delta, about, into = closed_by_balance(
-            about, here, below, f_below, shortwave[i], longwave[i], air[i], wind[i], albedo[k], emissivity[k], share[k],
+            about, here, t[0][0], f[0][0], shortwave[i], longwave[i], air[i], wind[i], albedo[k], emissivity[k], share[k],
             down[k], top[k], skin[k],
         )  # fmt: skip
     surface[i] = about

@@ -31,6 +31,7 @@ def _buildings(rng, n, kind):
     p[9] = np.where(np.arange(n) % 4, np.inf, np.where(np.arange(n) % 8, rng.uniform(0.5, 5, n), 0.0))
     p[10], p[11:] = rng.uniform(0.01, 0.03, n), rng.uniform(0.002, 0.02, (10, n))
     p[4, 5] = np.nan  # its needs must not come out as 0
+    p[4, 8] = 3600.0 * 2.0**60  # so heavy that its warming is lost in rounding: the only balance that does not close
     return p.astype(kind)
 
 
@@ -53,42 +54,31 @@ def _zone(rng, scale, put, kind, keep, check):
     if scale > 1:
         # Among a hundred thousand buildings some are within rounding of 26 degC, or have two hours of the same peak.
         found = {name: v for name, v in found.items() if name != "overheating_hours" and not name.endswith("_hour")}
-    # The CPU returns double, but for the series.
-    return {name: v.astype(kind) if isinstance(v, np.ndarray) else v for name, v in found.items()}
+    return {name: _comparable(v, kind, 36000.0 if name.startswith("monthly") else 1.0) for name, v in found.items()}
 
 
-def _hours(rng, scale, put, kind):
-    found = _zone(rng, scale, put, kind, KEEP, True)
-    return {name: value for name, value in found.items() if not name.startswith("monthly")}
-
-
-def _months(rng, scale, put, kind):
-    found = _zone(rng, scale, put, kind, (0, 0), False)
-    return {name: value for name, value in found.items() if name.startswith("monthly") or name == "energy_residual"}
+def _comparable(values, kind, unit):
+    """Return results on the host in the type of the run: the CPU's are double, but for the series; needs in 10 W h."""
+    host = values if isinstance(values, np.ndarray) else values.get()
+    return (host / unit).astype(kind)
 
 
 # Runs of 20,000 buildings in float32 differ from those in float64 by up to 1.5e-4 K, 1e-3 W, 8e-3 of 800 K h and 35 of 1.8e6 J:
 # the mass carries a rounding of 2e-6 K times 50 W K-1 from hour to hour. A GPU contracts other products than a CPU, so its
 # rounding is another draw from the same. The bounds of float64 are 2^29 times less.
-@case(zone.simulate_gpu, relative=3e-5, absolute=5e-4, scale=4096, work=YEAR)
-def zone_hours_f4(rng, scale, put):
-    return _hours(rng, scale, put, np.float32)
+@case(zone.simulate_gpu, relative=3e-5, absolute=6e-4, scale=4096, work=YEAR)
+def zone_f4(rng, scale, put):
+    return _zone(rng, scale, put, np.float32, KEEP, True)
 
 
 @case((zone.simulate_gpu, "f8"), relative=1e-13, absolute=5e-12, scale=4096)
-def zone_hours_f8(rng, scale, put):
-    return _hours(rng, scale, put, np.float64)
+def zone_f8(rng, scale, put):
+    return _zone(rng, scale, put, np.float64, KEEP, True)
 
 
-# In joules: 20 are 6e-3 W h.
-@case(zone.simulate_gpu, relative=3e-5, absolute=20.0, scale=4096)
-def zone_months_f4(rng, scale, put):
-    return _months(rng, scale, put, np.float32)
-
-
-@case((zone.simulate_gpu, "f8"), relative=1e-13, absolute=1e-7, scale=4096)
-def zone_months_f8(rng, scale, put):
-    return _months(rng, scale, put, np.float64)
+@case(zone.simulate_gpu, relative=3e-5, absolute=6e-4, scale=4096)
+def zone_without_series_or_check(rng, scale, put):
+    return _zone(rng, scale, put, np.float32, (0, 0), False)
 
 
 CLASSES, LAYERS = 5, 12
@@ -105,9 +95,10 @@ def _tables(rng, put, kind, n_layer):
 
 
 def _columns(rng, scale, put, kind, fused):
-    """Run columns of 1, 2, 12 and 17 layers; the first three and the last two of each are left alone."""
-    n, out = 151 * scale, {}
-    for n_layer in (1, 2, LAYERS, conduction.MOST_LAYERS) if scale == 1 else (LAYERS,):
+    """Run columns of 1 to 17 layers, more than a block of those of 12; the first three and the last two are left alone."""
+    out = {}
+    for n_layer in range(1, conduction.MOST_LAYERS + 1) if scale == 1 else (LAYERS,):
+        n = 151 * scale if n_layer == LAYERS else 19
         tables = _tables(rng, put, kind, n_layer)
         layers = put(rng.uniform(280, 320, (n_layer, n)).astype(kind))
         group = put(rng.integers(0, CLASSES, n).astype(np.int8))
@@ -131,7 +122,7 @@ def _columns(rng, scale, put, kind, fused):
 
 
 # float32 against float64: up to 3e-5 K, a rounding of 300 K, and 1e-4 W m-2 of G; here both may be off.
-@case(conduction.conduct_gpu, relative=2e-7, absolute=2e-4, scale=16384, work=COLUMN)
+@case(conduction.conduct_gpu, relative=2e-7, absolute=5e-4, scale=16384, work=COLUMN)
 def conduction_f4(rng, scale, put):
     return _columns(rng, scale, put, np.float32, False)
 
