@@ -273,7 +273,7 @@ def range_gpu(first, bits, n, stride, found):
     while k < n:
         value = bits[k]
         if (value & _MAGNITUDE) <= _INFINITY:
-            key = np.int64(value if value >= 0 else value ^ _MAGNITUDE)
+            key = np.int64(value ^ ((value >> 31) & _MAGNITUDE))
             low, high = min(low, key), max(high, key)
             n_valid += 1
         k += np.int64(stride)

@@ -155,7 +155,7 @@ def marked_objects(rng, scale, put):
     before, after = put(before), put(after)
     marks = put(rng.random((13 * scale, 17 * scale)) < 0.2)
     ground.mark_objects(before, after, 2.0, 2, 11 * scale, marks)
-    return {"marks": marks, **inputs(before=before, after=after)}
+    return {"marks": marks.view(np.uint8), **inputs(before=before, after=after)}
 
 
 @case(ground.remove_objects_gpu, scale=GRIDS, work=grid_work(13, 1))
