@@ -104,7 +104,8 @@ class GpuKernel:
     def file(self, architecture: Architecture, kind: str, suffix: str) -> Path:
         """Return the place of a compiled file in the cache."""
         name = f"{self.entry(kind)}.sm_{architecture[0]}{architecture[1]}.{suffix}"
-        return cache_directory() / "gpu" / _compiler() / source_digest(self._module) / name
+        made_of = f"{source_digest(self._module)[:12]}{source_digest('_gpu')[:8]}"
+        return cache_directory() / "gpu" / _compiler() / made_of / name
 
     def _cached(self, architecture: Architecture, kind: str, suffix: str) -> bytes:
         path = self.file(architecture, kind, suffix)
@@ -123,15 +124,20 @@ class GpuKernel:
         from numba.cuda import dispatcher
 
         signature = (types.uint32,) * (0 if self.shared else self.dims) + self.signature(kind)
-        # numba-cuda asks the device for the capability of nested cells; there is none here, so the answer is ours.
-        keep, dispatcher.get_current_device = (
-            dispatcher.get_current_device,
-            lambda: SimpleNamespace(compute_capability=architecture),
-        )
+        keep = dispatcher.get_current_device, dispatcher.compile_cuda
+
+        def exact(*arguments: Any, **options: Any) -> Any:
+            # numba-cuda takes any fastmath of a cell for all of it: approximate division and functions, subnormals to zero.
+            options["fastmath"] = options["nvvm_options"]["fastmath"] = False
+            return keep[1](*arguments, **options)
+
+        # It also asks the device for the capability of nested cells; there is none here, so the answer is ours.
+        dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=architecture)
+        dispatcher.compile_cuda = exact
         try:
             text = cuda.compile_ptx(self.thread(), signature, cc=architecture)[0]
         finally:
-            dispatcher.get_current_device = keep
+            dispatcher.get_current_device, dispatcher.compile_cuda = keep
         mangled = re.search(r"\.entry\s+([\w$]+)", text)
         if mangled is None:
             raise RuntimeError(f"The compiler made no kernel of {self.name}.")
@@ -299,8 +305,7 @@ atomic_add = _read_modify_write("add")
 
 
 @intrinsic
-def barrier(typing_context):
-    """Wait until all threads of the block are here, with what they wrote to shared memory."""
+def _barrier(typing_context):
     from llvmlite import ir
 
     def generate(context, builder, signature, arguments):
@@ -309,3 +314,7 @@ def barrier(typing_context):
         return context.get_dummy_value()
 
     return types.void(), generate
+
+
+# Wait until all threads of the block are here, with what they wrote to shared memory.
+barrier: Any = _barrier
