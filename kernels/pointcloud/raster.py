@@ -139,6 +139,26 @@ def bin_sums(
         _bin_sums(x, y, z, np.int64(cell_mm), zsum, count)
 
 
+def hide_others(
+    x: NDArray[np.int32], classification: NDArray[np.uint8], chosen: NDArray[np.bool_], out: NDArray[np.int32]
+) -> None:
+    """Write x [mm] of the points of chosen classes and -1, which is in no grid, for the others: binning then leaves them out.
+
+    Parameters
+    ----------
+    x, out : (n,) int32
+        Position east of the west edge [mm].
+    classification : (n,) uint8
+        Class of each point.
+    chosen : (256,) bool
+        Whether points of a class stay.
+    """
+    if on_gpu(x, classification, chosen, out):
+        hide_others_gpu(x.shape, x, classification, chosen, out)
+    else:
+        _hide_others(x, classification, chosen, out)
+
+
 def merge_bins(into: Bins, other: Bins) -> None:
     """Merge the bins of another chunk, tile or rank over the same grid into `into`, in place: min, max and +."""
     if on_gpu(*into, *other):
@@ -278,6 +298,18 @@ def _bin_sums(x, y, z, cell_mm, zsum, count):
 
 
 @cell
+def shown(x, is_chosen):
+    """Return x, or -1 for a point that is not chosen."""
+    return x if is_chosen else np.int32(-1)
+
+
+@rows
+def _hide_others(x, classification, chosen, out):
+    for i in range(x.size):
+        out[i] = shown(x[i], chosen[classification[i]])
+
+
+@cell
 def bilinear(grid, ny, nx, x, y, cell_mm):
     """Return the bilinear value of a flat cell-centred `grid` at (x, y) [mm], the outermost centres extended outward."""
     u = min(max(x / cell_mm - 0.5, 0.0), nx - 1.0)
@@ -359,6 +391,11 @@ def bin_sums_gpu(i, x, y, z, cell_mm, reciprocal, ny, nx, zsum, count):
     if k >= 0:
         atomic_add(zsum, k, np.int64(z[i]))
         atomic_add(count, k, np.int32(1))
+
+
+@gpu("i4* u1* u1* i4*")
+def hide_others_gpu(i, x, classification, chosen, out):
+    out[i] = shown(x[i], chosen[classification[i]] != 0)
 
 
 @gpu("i4* i4* i8* i4* i4* i4* i8* i4*")

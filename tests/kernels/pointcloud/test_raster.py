@@ -15,6 +15,7 @@ from felsina.kernels.pointcloud.raster import (
     cell_height,
     cell_mean,
     empty_bins,
+    hide_others,
     merge_bins,
     sample_nearest,
 )
@@ -105,6 +106,19 @@ def test_separate_statistics_equal_those_taken_together():
     for a, b in zip(together, apart):
         np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(tops, together.n_point)
+
+
+def test_points_of_other_classes_are_not_binned():
+    x, y, z = scene(5)
+    classes = np.random.default_rng(6).integers(0, 256, x.size).astype(np.uint8)
+    chosen = np.zeros(256, bool)
+    chosen[[0, 2, 9, 255]] = True
+    shown = np.empty_like(x)
+    hide_others(x, classes, chosen, shown)
+    stays = np.isin(classes, (0, 2, 9, 255))
+    assert 0 < stays.sum() < x.size
+    for a, b in zip(binned(shown, y, z)[0], binned(x[stays], y[stays], z[stays])[0]):
+        np.testing.assert_array_equal(a, b)
 
 
 @settings(max_examples=20, deadline=None)
