@@ -103,14 +103,15 @@ class Trial:
         lines = self.text.splitlines()
         start = next(k for k, line in enumerate(lines) if re.match(rf"\.visible \.entry {re.escape(self.entry)}\(", line))
         stop = next(k for k in range(start, len(lines)) if lines[k] == "}")
+        guards = _division_guards(lines[start:stop])
         made = []
         for k in range(start, stop):
             before = " ".join(lines[k].split()).rstrip(";")
-            if before not in self.seen:
+            if before not in self.seen or guards.fullmatch(before):
                 continue
             for kind, after in _changes(lines[k]):
                 text = "\n".join([*lines[:k], after, *lines[k + 1 :]])
-                made.append(Mutant(self.driver, kind, before, " ".join(after.split()), k, text))
+                made.append(Mutant(self.driver, kind, before, " ".join(after.split()).rstrip(";"), k, text))
         return made
 
     def sample(self, number: int, seed: int) -> list[Mutant]:
@@ -139,6 +140,17 @@ class Trial:
                 return difference(self.case, self.expected, on_device(self.case)) <= 1
         except Exception:  # whatever it is, it was noticed
             return False
+
+
+def _division_guards(lines: list[str]) -> re.Pattern[str]:
+    """Return what matches the tests for a zero divisor that numba adds to every division, and the quotients that they give.
+
+    No case divides by zero (the interpreter would see it), so that nothing can tell a change of these.
+    """
+    divisions = [d for line in lines if (d := re.match(r"\s*(?:div|rem)\.[us](?:32|64)\s+(%r\w+), [^,]+, (%r\w+);", line))]
+    results = "|".join(re.escape(d[1]) for d in divisions) or "none"
+    divisors = "|".join(re.escape(d[2]) for d in divisions) or "none"
+    return re.compile(rf"setp\.eq\.s\d+ %p\d+, ({divisors}), 0|mov\.u\d+ ({results}), .*")
 
 
 def _changes(line: str) -> Iterator[tuple[str, str]]:
@@ -172,11 +184,11 @@ def _changes(line: str) -> Iterator[tuple[str, str]]:
             more = int(number[1]) + 1 if opcode == "shl" else 2 * int(number[1])
             yield "stride", line[: number.start()] + f", {more};" + line[number.end() :]
     elif opcode in _WITH_CONSTANTS:
-        yield from (("constant", changed) for changed in _other_constants(line, opcode == "setp" and words[-1][0] == "f"))
+        yield from (("constant", c) for c in _other_constants(line, opcode == "setp" and words[-1][0] == "f", opcode == "and"))
 
 
-def _other_constants(line: str, only_float: bool) -> Iterator[str]:
-    """Yield the line with one of its constants changed."""
+def _other_constants(line: str, only_float: bool, is_mask: bool) -> Iterator[str]:
+    """Yield the line with one of its constants changed; the ends of a wide mask often meet bits that are zero anyway."""
     for number in re.finditer(r"(?<=[ ,])(0[fd][0-9A-F]{8,16}|-?\d+)(?=[,;])", line):
         word = number[1]
         if word[:2] in ("0f", "0d"):
@@ -188,6 +200,6 @@ def _other_constants(line: str, only_float: bool) -> Iterator[str]:
             for other in (value * 1.01, -value) if value != 0 else (value + 1,):
                 changed = np.asarray(other, kind)
                 yield f"{line[: number.start()]}{word[:2]}{int(changed.view(bits)):0{digits}X}{line[number.end() :]}"
-        elif not only_float:
+        elif not only_float and not (is_mask and int(word) > 1024):
             for step in (1, -1):
                 yield f"{line[: number.start()]}{int(word) + step}{line[number.end() :]}"

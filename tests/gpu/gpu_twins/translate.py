@@ -133,7 +133,7 @@ class Translator:
         if last.opcode in ("bar", "barrier"):
             self._barrier(last)
             return ("barrier", following)
-        if unknown := set(last.modifiers) - {"uni"}:
+        if unknown := set(last.modifiers) - ({"uni", "idx"} if last.opcode == "brx" else {"uni"}):
             raise PtxError(f"Unknown modifier {unknown}: '{last.source}'.")
         for target in last.targets:
             if target not in labels:
@@ -335,7 +335,7 @@ class Translator:
             made = f"{function}({', '.join(arguments)}"
             self.lines.append(f"{made}, {target}) if {self.mask} is True else copyto({target}, {made}), where={self.mask})")
         else:
-            self.lines.append(f"{function}({', '.join(arguments)}, {target}, where={self.mask})")
+            self.lines.append(f"{function}({', '.join(arguments)}, out={target}, where={self.mask})")
 
     def put(self, target: str, expression: str) -> None:
         self.lines.append(f"copyto({target}, {expression}, casting='unsafe', where={self.mask})")
