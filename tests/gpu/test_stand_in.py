@@ -13,17 +13,12 @@ POISON = np.frombuffer(b"\xa5" * 4, np.float32)[0]
 
 
 @pytest.fixture
-def cupy():
-    """The stand-in, as new."""
-    for folder in (HERE, HERE / "stand_in"):
-        if str(folder) not in sys.path:
-            sys.path.insert(0, str(folder))
-    module = pytest.importorskip("cupy")
-    if not hasattr(module, "stand_in"):
-        pytest.skip("the real CuPy is loaded in this process")
-    module.stand_in.reset(devices=2, memory=64_000_000)
-    yield module
-    module.stand_in.reset()
+def cupy(stand_in):
+    """The stand-in with two small devices."""
+    import cupy
+
+    stand_in.reset(devices=2, memory=64_000_000)
+    return cupy
 
 
 def streams(cupy):

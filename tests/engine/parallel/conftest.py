@@ -17,6 +17,10 @@ def cupy():
     module = pytest.importorskip("cupy")
     if not hasattr(module, "stand_in"):
         pytest.skip("the real CuPy is loaded in this process")
+    from felsina.kernels import _gpu
+
     module.stand_in.reset()
+    _gpu._loaded.cache_clear()
     yield module
     module.stand_in.reset()
+    _gpu._loaded.cache_clear()
