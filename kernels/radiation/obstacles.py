@@ -14,6 +14,7 @@ high as that could change its result. It bounds only what can be left out, so re
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,6 +49,11 @@ class Obstacles(NamedTuple):
     crown_base: NDArray[Any]
     highest: NDArray[Any]
     reach: int
+
+    def moved(self, put: Callable[[Any], Any]) -> Obstacles:
+        """Return the same with all arrays moved by `put`, such as to the GPU."""
+        faces, ground, crown_top, crown_base, highest = (put(array) for array in self[:5])
+        return Obstacles(faces, ground, crown_top, crown_base, highest, self.reach)
 
 
 @cell

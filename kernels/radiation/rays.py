@@ -8,7 +8,7 @@ between their centres. Azimuths are clockwise from north; row 0 is north, column
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,6 +44,11 @@ class Rays(NamedTuple):
     weight: NDArray[Any]
     azimuth: tuple[float, ...]
     resolution: float
+
+    def moved(self, put: Callable[[Any], Any]) -> Rays:
+        """Return the same with all arrays moved by `put`, such as to the GPU."""
+        offset, distance, inverse, weight = (put(array) for array in self[:4])
+        return Rays(offset, distance, inverse, weight, self.azimuth, self.resolution)
 
     def one(self, a: int) -> Rays:
         """Return ray `a` alone, as views."""

@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from felsina.kernels.radiation import horizon, longwave, shadow, skyview, street, sun, transposition
-from felsina.kernels.radiation.obstacles import Obstacles, obstacles
+from felsina.kernels.radiation.obstacles import obstacles
 from felsina.kernels.radiation.rays import even_azimuths, ray_tables
 from gpu_twins.harness import Work, case
 
@@ -39,20 +39,12 @@ def _model(rng, scale, crowns):
     return z, is_block, top, top - rng.uniform(0.5, 6, (ny, nx)).astype(np.float32)
 
 
-def _put_obstacles(put, city):
-    return Obstacles(*(put(array) for array in city[:5]), city.reach)
-
-
-def _put_rays(put, rays):
-    return rays._replace(**{name: put(getattr(rays, name)) for name in ("offset", "distance", "inverse", "weight")})
-
-
 def _march(rng, scale, put, azimuths, crowns, run):
     """Run a march in two opposite corners of the model and where four blocks of heights meet, or all over it."""
     z, is_block, *trees = _model(rng, scale, crowns)
     reach = 14.9 if scale == 1 else 200.0
-    city = _put_obstacles(put, obstacles(z, is_block, RESOLUTION, reach, *trees))
-    rays = _put_rays(put, ray_tables(azimuths, RESOLUTION, reach))
+    city = obstacles(z, is_block, RESOLUTION, reach, *trees).moved(put)
+    rays = ray_tables(azimuths, RESOLUTION, reach).moved(put)
     ny, nx = z.shape
     windows = ((0, 5, 0, 9), (ny - 5, ny, nx - 17, nx), (62, 66, 183, 196)) if scale == 1 else ((0, ny, 0, nx),)
     found = {f"window_{k}": run(city, rays, window) for k, window in enumerate(windows)}
@@ -175,8 +167,8 @@ def skies(rng, scale, put):
 
 
 def _sky(rng, scale):
-    # Six sub-steps: the compiler carries out four at a time, then the rest.
-    sky = rng.uniform(-300, 600, (23 * scale, 6, transposition.N_SKY))
+    # The compiler carries out four sub-steps at a time: eleven take that loop twice and the one for the rest.
+    sky = rng.uniform(-300, 600, (23 * scale, 11 if scale == 1 else 6, transposition.N_SKY))
     sky[..., 6] = np.abs(sky[..., 6])
     sky[3, 2, 4] = np.nan
     return sky
