@@ -114,7 +114,7 @@ class Trial:
         return made
 
     def sample(self, number: int, seed: int) -> list[Mutant]:
-        """Return some mutants, as many of each kind as there are; of very long kernels fewer, for they take long to translate."""
+        """Return some mutants, as many of each kind as there are; fewer of very long kernels, which take long to translate."""
         number = max(1, min(number, number * 2000 // len(self.seen)))
         rng = random.Random(f"{self.driver} {seed}")
         exempt = exemptions()
