@@ -54,15 +54,14 @@ def side_gpu(k, m, t, velocity, profile, last, along, up, inward, is_low):
         t[q + step], t[q + step + step] = value, value
 
 
-@gpu("T* T u4 u4 u4", dims=1)
-def caps_gpu(q, t, top, nz, plane, halo):
-    """Planes below the ground and above the top, of one column of the padded array."""
-    ground = t[np.uint32(q + np.uint32(halo * plane))]
-    h = np.uint32(0)
-    while h < halo:
-        t[np.uint32(q + np.uint32(h * plane))] = ground
-        t[np.uint32(q + np.uint32(np.uint32(np.uint32(nz + halo) + h) * plane))] = top
-        h = np.uint32(h + np.uint32(1))
+@gpu("T* T u4 u4", dims=1)
+def caps_gpu(q, t, top, above, plane):
+    """Two cells below the ground and two above the top, from layer `above`, of one column of the padded array."""
+    low, step = np.uint64(q), np.uint64(plane)
+    high = np.uint64(np.uint32(q + np.uint32(above * plane)))
+    ground = t[low + step + step]
+    t[low], t[low + step] = ground, ground
+    t[high], t[high + step] = top, top
 
 
 def fill_boundary(
@@ -102,4 +101,4 @@ def fill_boundary(
             across_rows = side >= 2
             n, along, inward = (nx, 1, sy) if across_rows else (ny, sy, 1)
             side_gpu((nz, n), temperature, v if across_rows else u, profile, last, along, sz, inward, side % 2 == 0)
-    caps_gpu((sz,), temperature, top, nz, sz, HALO)
+    caps_gpu((sz,), temperature, top, nz + HALO, sz)
