@@ -208,6 +208,11 @@ def triangulate_one(xy, ring_offsets, first, last, out):
         v = _bridge_target(px, py, outer_before, after, n_used, m)
         if v < 0:
             return False
+        # A hole joined from two that touch passes the vertex twice: the bridge leaves the corner that opens towards it.
+        for i in range(n_vertex):
+            is_twin = i != m and _same(px, py, i, m) and before[i] >= 0 and not _is_in_cone(px, py, m, v, before[m], after[m])
+            if is_twin and _is_in_cone(px, py, i, v, before[i], after[i]) and outer_before[i] < 0:
+                m = i
         m2, v2 = n_used, n_used + 1
         px[m2], py[m2], source[m2] = px[m], py[m], source[m]
         px[v2], py[v2], source[v2] = px[v], py[v], source[v]

@@ -7,6 +7,7 @@ from scipy.spatial import ConvexHull, Delaunay
 
 from felsina.kernels.geometry.facets import triangulate_face
 from felsina.kernels.geometry.planarity import are_normals_close, is_flat, newell_normal
+from felsina.kernels.geometry.rings import join_touching, ring_contacts
 
 
 def _walk(rings):
@@ -31,6 +32,29 @@ def test_triangles_fill_random_polygons_with_holes(random_polygons):
         area2 = np.cross(b - a, c - a)[:, 2]
         assert len(triangles) == len(p) + 2 * (len(rings) - 1) - 2
         assert (area2 > 0).all()
+        assert area2.sum() / 2 == shapely.Polygon(rings[0], rings[1:]).area
+
+
+def test_holes_that_touch_are_triangulated_with_what_surrounds_them():
+    """Joined rings pass a corner twice; here it is the corner from which the bridge to the exterior starts."""
+    for size, first, second in (
+        (6, [(4, 2), (2, 1), (4, 4)], [(4, 4), (2, 2), (3, 4)]),
+        (15, [(6, 7), (6, 9), (7, 8)], [(6, 5), (7, 8), (7, 5)]),
+        (15, [(6, 7), (6, 9), (7, 8)], [(7, 5), (6, 5), (7, 8)]),
+    ):
+        rings = [[(0, 0), (size, 0), (size, size), (0, size)], first, second]
+        flat, after = _walk(rings)
+        before = np.empty(len(flat), np.int64)
+        before[after] = np.arange(len(flat))
+        which = np.repeat(np.arange(3), [4, 3, 3])
+        is_simple, crossing, touches = ring_contacts(flat, before, after, which)
+        assert is_simple and crossing[0] < 0 and join_touching(flat, before, after, which, touches)
+        p = np.concatenate((flat, np.zeros((10, 1), np.int64)), axis=1)
+        triangles = np.empty((20, 3), np.int64)
+        made = triangulate_face(p, flat, after, 0, triangles)
+        a, b, c = (p[triangles[:made, k]] for k in range(3))
+        area2 = np.cross(b - a, c - a)[:, 2]
+        assert made == 10 and (area2 > 0).all()
         assert area2.sum() / 2 == shapely.Polygon(rings[0], rings[1:]).area
 
 
