@@ -123,7 +123,8 @@ def crossing_pairs(p, triangles, face, first_only):
                 continue
             if n_pair == len(pairs):
                 grown = np.empty((2 * n_pair, 2), np.int64)
-                grown[:n_pair] = pairs
+                for k in range(n_pair):  # a copy of a slice would cost seconds to compile
+                    grown[k, 0], grown[k, 1] = pairs[k, 0], pairs[k, 1]
                 pairs = grown
             pairs[n_pair, 0], pairs[n_pair, 1] = min(face[t], face[u]), max(face[t], face[u])
             n_pair += 1

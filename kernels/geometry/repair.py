@@ -3,6 +3,8 @@
 A repair is kept when the solid is valid afterwards; otherwise the solid is returned as it came. A valid solid is never touched.
 Nothing that changes the shape by more than the weld distance is tried: a missing face, a bent one or one that crosses another
 is for the caller's ladder.
+
+Broken solids are few: this is plain Python around the kernels that the check has compiled already.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from felsina.kernels._backend import rows
 from felsina.kernels.geometry.planarity import newell_normal
 from felsina.kernels.geometry.shells import number_places, pair_half_edges, signed_volume, spread_orientation
 from felsina.kernels.geometry.solids import NORMALS_DEG, PLANARITY_MM, VALID, check_solids
@@ -142,10 +143,10 @@ def _tidied(solid: Shell, weld_mm: float) -> Repaired | None:
         rings: list[Integers] = []
         for r in range(int(solid.face_offsets[f]), int(solid.face_offsets[f + 1])):
             corners = place[solid.face_rings[solid.ring_offsets[r] : solid.ring_offsets[r + 1]]]
-            n_kept, n_repeated, n_spike = _without_spikes(p, corners)
+            kept, n_repeated, n_spike = _without_spikes(p, corners.tolist())
             repeated, spikes = repeated + n_repeated, spikes + n_spike
-            if n_kept >= 3:
-                rings.append(corners[:n_kept])
+            if len(kept) >= 3:
+                rings.append(np.array(kept, np.int64))
             elif not rings:
                 break  # the exterior is gone, and the face with it
             else:
@@ -163,7 +164,7 @@ def _tidied(solid: Shell, weld_mm: float) -> Repaired | None:
         return None
     arrays = _flat(faces)
     turned = _faces_to_turn(p, *arrays)
-    for k in np.flatnonzero(turned):
+    for k in np.flatnonzero(turned).tolist():
         faces[k] = [ring[::-1] for ring in faces[k]]
     done = Repairs(
         welded=welded,
@@ -191,78 +192,69 @@ def _flat(faces: list[list[Integers]]) -> tuple[Integers, Integers, Integers]:
     )
 
 
-@rows
-def _weld(p, reach):
+def _weld(p: Integers, reach: float) -> Integers:
     """Return for each point the first point, in the order of x, y, z, within reach that stays where it is; itself if none."""
-    n = len(p)
-    place, _ = number_places(p, np.arange(n))
-    order = np.argsort(place)
-    stays = np.arange(n)
-    for i in range(n):
-        v = order[i]
-        for j in range(i):
-            w = order[j]
-            x, y, z = p[v, 0] - p[w, 0], p[v, 1] - p[w, 1], p[v, 2] - p[w, 2]
-            if stays[w] == w and float(x) ** 2 + float(y) ** 2 + float(z) ** 2 <= reach * reach:
-                stays[v] = w
-                break
+    stays = np.arange(len(p))
+    order = np.lexsort((p[:, 2], p[:, 1], p[:, 0]))
+    kept = np.zeros(len(p), np.bool_)
+    for i, v in enumerate(order):
+        earlier = order[:i][kept[order[:i]]]
+        offset = np.abs(p[earlier] - p[v])
+        near = earlier[(offset <= reach).all(axis=1)]
+        near = near[((p[near] - p[v]) ** 2).sum(axis=1) <= reach * reach]
+        if len(near):
+            stays[v] = near[0]
+        else:
+            kept[v] = True
     return stays
 
 
-@rows
-def _without_spikes(p, corners):
-    """Remove repeated corners and spikes in place; return how many corners are left, and how many of either went."""
-    n = len(corners)
-    n_repeated, n_spike = 0, 0
-    i = 0
+def _without_spikes(p: Integers, ring: list[int]) -> tuple[list[int], int, int]:
+    """Return a ring without repeated corners and spikes, and how many corners of either kind went."""
+    corners = list(ring)
+    places = {v: tuple(p[v].tolist()) for v in corners}
+    n_repeated, n_spike, i = 0, 0, 0
     n_good = 0  # corners in a row at which nothing was found
-    while n >= 2 and n_good < n:
-        i %= n
-        a, v, b = corners[i - 1 if i > 0 else n - 1], corners[i], corners[i + 1 if i + 1 < n else 0]
-        ux, uy, uz = p[v, 0] - p[a, 0], p[v, 1] - p[a, 1], p[v, 2] - p[a, 2]
-        wx, wy, wz = p[b, 0] - p[v, 0], p[b, 1] - p[v, 1], p[b, 2] - p[v, 2]
-        is_same = ux == 0 and uy == 0 and uz == 0
-        is_straight = uy * wz == uz * wy and uz * wx == ux * wz and ux * wy == uy * wx
-        if not is_same and not (is_straight and ux * wx + uy * wy + uz * wz < 0):
-            i += 1
-            n_good += 1
-            continue
-        if is_same:
+    while len(corners) >= 2 and n_good < len(corners):
+        i %= len(corners)
+        a, v, b = (places[corners[k % len(corners)]] for k in (i - 1, i, i + 1))
+        if a == v:
             n_repeated += 1
-        else:
+        elif _folds_back(a, v, b):
             n_spike += 1
-        for k in range(i, n - 1):
-            corners[k] = corners[k + 1]
-        n -= 1
-        i = i - 1 if i > 0 else n - 1
-        n_good = 0
-    return n, n_repeated, n_spike
+        else:
+            i, n_good = i + 1, n_good + 1
+            continue
+        del corners[i]
+        i, n_good = max(i - 1, 0), 0
+    return corners, n_repeated, n_spike
 
 
-@rows
-def _faces_to_turn(vertices, face_rings, ring_offsets, face_offsets):
+def _folds_back(a: tuple[int, ...], v: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    """Tell whether a ring turns round at v: a, v and b lie on one line, a and b on one side of v."""
+    u, w = ([y - x for x, y in zip(s, e, strict=True)] for s, e in ((a, v), (v, b)))
+    is_straight = all(u[i] * w[j] == u[j] * w[i] for i, j in ((0, 1), (1, 2), (2, 0)))
+    return is_straight and sum(x * y for x, y in zip(u, w, strict=True)) < 0
+
+
+def _faces_to_turn(
+    vertices: Integers, face_rings: Integers, ring_offsets: Integers, face_offsets: Integers
+) -> NDArray[np.bool_]:
     """Say which faces look inwards; none where an edge has not two faces, or the faces cannot be oriented."""
-    n_face, n_corner = len(face_offsets) - 1, len(face_rings)
-    turned = np.zeros(n_face, np.bool_)
-    after, face = np.empty(n_corner, np.int64), np.empty(n_corner, np.int64)
-    for f in range(n_face):
-        for r in range(face_offsets[f], face_offsets[f + 1]):
-            for i in range(ring_offsets[r], ring_offsets[r + 1]):
-                after[i] = i + 1 if i + 1 < ring_offsets[r + 1] else ring_offsets[r]
-                face[i] = f
+    n_face = len(face_offsets) - 1
+    after = np.arange(1, len(face_rings) + 1)
+    after[ring_offsets[1:] - 1] = ring_offsets[:-1]
+    face = np.repeat(np.arange(n_face), np.diff(ring_offsets[face_offsets]))
     place, n_place = number_places(vertices, face_rings)
     twin, uses, is_same_way = pair_half_edges(place, n_place, after)
-    for e in range(n_corner):
-        if uses[e] != 2:
-            return turned
+    turned = np.zeros(n_face, np.bool_)
+    if (uses != 2).any():
+        return turned
     component, is_turned, is_orientable = spread_orientation(face, twin, uses, is_same_way, n_face)
     if not is_orientable:
         return turned
-    faces = np.arange(n_face)
-    for c in range(n_face):
-        if component[c] == c:
-            members = faces[component == c]
-            is_inward = signed_volume(vertices, face_rings, ring_offsets, face_offsets, members, is_turned[members]) < 0
-            for f in members:
-                turned[f] = is_turned[f] != is_inward
+    for c in np.unique(component):
+        members = np.flatnonzero(component == c)
+        is_inward = signed_volume(vertices, face_rings, ring_offsets, face_offsets, members, is_turned[members]) < 0
+        turned[members] = is_turned[members] != is_inward
     return turned

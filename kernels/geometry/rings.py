@@ -109,7 +109,9 @@ def ring_contacts(p, before, after, ring):
             else:
                 if n_touch == len(touches):
                     grown = np.empty((2 * n_touch, 3), np.int64)
-                    grown[:n_touch] = touches
+                    for k in range(n_touch):  # a copy of a slice would cost seconds to compile
+                        for q in range(3):
+                            grown[k, q] = touches[k, q]
                     touches = grown
                 touches[n_touch, 0], touches[n_touch, 1], touches[n_touch, 2] = place, a, c
                 n_touch += 1

@@ -226,7 +226,7 @@ def _check_face(
     n = _check_rings(vertices, face_rings, ring_offsets, first, last, is_open, out, n, face)
     if n > before_face or last == first:
         return (n if last > first else _note(out, n, TOO_FEW_POINTS, face, -1)), 0, _RING_BROKEN
-    a, b, end = ring_offsets[first], ring_offsets[first + 1], ring_offsets[last]
+    a, end = ring_offsets[first], ring_offsets[last]
     m, n_ring = end - a, last - first
     p = np.empty((m, 3), np.int64)
     before, following, ring = np.empty(m, np.int64), np.empty(m, np.int64), np.empty(m, np.int64)
@@ -241,7 +241,7 @@ def _check_face(
             before[i] = i - 1 if i > ra else rb - 1
             ring[i] = r
             after[a - start + i] = a - start + following[i]
-    nx, ny, nz = newell_normal(p, 0, b - a)
+    nx, ny, nz = newell_normal(p, offsets[0], offsets[1])  # no literal: `repair` calls the same machine code
     if nx == 0 and ny == 0 and nz == 0:
         return _note(out, n, RING_SELF_INTERSECTION, face, -1), 0, _FACE_BROKEN
     if m == 3:
@@ -415,10 +415,12 @@ def _check_solid(vertices, face_rings, ring_offsets, face_offsets, first, last, 
         )
         if first_only and n > 0:
             return n
-        triangle_face[n_triangle : n_triangle + made] = f
+        for t in range(n_triangle, n_triangle + made):
+            triangle_face[t] = f
         n_triangle += made
         is_paired = is_paired and state != _RING_BROKEN
-        face[ring_offsets[face_offsets[f]] - start : ring_offsets[face_offsets[f + 1]] - start] = f - first
+        for i in range(ring_offsets[face_offsets[f]], ring_offsets[face_offsets[f + 1]]):
+            face[i - start] = f - first
         if state == _TOUCHES_EDGE:
             touching[n_touching] = f
             n_touching += 1
