@@ -5,6 +5,7 @@ A run of the command line sets it by the environment: STAND_IN_GPUS (number of d
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable
@@ -121,19 +122,24 @@ class StandIn:
 
 
 def _default_executor(entry: str, path: str, grid: Any, block: Any, arguments: Any) -> None:
-    folder = str(Path(__file__).resolve().parents[2])
-    if folder not in sys.path:
-        sys.path.append(folder)
-    from gpu_twins.on_host import by_entry, run_on_host
-
+    by_entry, run_on_host, interpret = _executors()
     kernel, kind = by_entry()[entry]
     if kernel.shared is None:
         run_on_host(entry, path, grid, block, arguments)
         return
-    from gpu_twins.interpreter import interpret  # as blocks of threads
-
-    capability = stand_in.compute_capability
+    capability = stand_in.compute_capability  # as blocks of threads
     interpret(kernel.ptx((int(capability[:-1]), int(capability[-1])), kind), entry, grid, block, arguments)
+
+
+@functools.cache
+def _executors() -> tuple[Any, Any, Any]:
+    folder = str(Path(__file__).resolve().parents[2])
+    if folder not in sys.path:
+        sys.path.append(folder)
+    from gpu_twins.interpreter import interpret
+    from gpu_twins.on_host import by_entry, run_on_host
+
+    return by_entry, run_on_host, interpret
 
 
 stand_in = StandIn()
