@@ -1,0 +1,213 @@
+"""Trees: cells and points a second on one core, the chain from a file to trees, and errors on the built-in district.
+
+    FELSINA_DATA=<folder> python benchmarks/trees.py [file.laz ...]
+
+Processor seconds of one thread, best of several, warm. Kernels on a canopy of `SIZE` cells of crowns; the reference for the
+crowns is what one would write with scipy: Gaussian smoothing, maxima of a window of 3.5 m, watershed from them. The chain reads
+every point of a file twice: ingest, ground filter, terrain model, canopy, crowns, returns, table; the reference is lasR 0.85
+Mpts/s for reading, terrain model, canopy and crowns on one core of an i7-1355U (published for another machine, and without a
+ground filter). Files without vegetation classes have their unclassified returns from 2 m above ground taken as canopy.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+os.environ.setdefault("RAYON_NUM_THREADS", "1")
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from felsina.engine.district.scan import scan_tile
+from felsina.engine.district.scene import build_district
+from felsina.engine.district.tree_truth import compare_trees
+from felsina.engine.district.truth import truth_record
+from felsina.engine.grid import Grid
+from felsina.engine.io.las import PointFile, Points, scan_headers
+from felsina.engine.parallel.device import CpuDevice
+from felsina.engine.parallel.partition import Partition
+from felsina.engine.parallel.world import World
+from felsina.engine.processes.ground import filter_ground
+from felsina.engine.processes.ingest import ingest
+from felsina.engine.processes.terrain import (
+    VEGETATION,
+    Binning,
+    PointRasters,
+    canopy_height,
+    ground_elevation,
+    lowest_return,
+    roof_cells,
+)
+from felsina.engine.processes.trees import ReturnTally, Trees, find_crowns, measure_trees
+from felsina.kernels.vegetation.crowns import delineate
+
+CELL = 0.5  # m
+SIZE = 2000  # cells
+REPEATS = 5
+LASR = 0.85  # Mpts/s
+
+
+def seconds(run: Callable[[], Any], repeats: int = REPEATS) -> float:
+    """Return the least processor time of `run` [s]."""
+    best = np.inf
+    for _ in range(repeats):
+        start = time.process_time()
+        run()
+        best = min(best, time.process_time() - start)
+    return best
+
+
+def forest(seed: int = 1) -> NDArray[np.float32]:
+    """Return a canopy of ellipsoids, a third of the ground under crowns, with the noise of a scan [m]."""
+    rng = np.random.default_rng(seed)
+    out = np.zeros((SIZE, SIZE), np.float32)
+    for _ in range(SIZE * SIZE // 400):
+        height = rng.uniform(5.0, 20.0)
+        radius = 0.25 * height / CELL
+        j, i = rng.uniform(0, SIZE, 2)
+        r = int(radius) + 1
+        box = slice(max(int(j) - r, 0), int(j) + r + 1), slice(max(int(i) - r, 0), int(i) + r + 1)
+        jj, ii = np.mgrid[box[0].start : min(box[0].stop, SIZE), box[1].start : min(box[1].stop, SIZE)]
+        d2 = ((jj - j) ** 2 + (ii - i) ** 2) / radius**2
+        crown = 0.65 * height + 0.35 * height * np.sqrt(np.maximum(1.0 - d2, 0.0)) + rng.normal(0.0, 0.15, d2.shape)
+        part = out[jj[0, 0] : jj[-1, 0] + 1, ii[0, 0] : ii[0, -1] + 1]
+        np.maximum(part, np.where(d2 < 1.0, crown, 0.0), out=part)
+    return out
+
+
+def reference(canopy: NDArray[np.float32]) -> int:
+    """Delineate crowns with scipy and return how many there are."""
+    smooth = ndimage.gaussian_filter(canopy, 1.0)
+    top = (ndimage.maximum_filter(smooth, size=7) == smooth) & (canopy > 2.0)
+    marker, n = ndimage.label(top)
+    depth = (65535 - np.clip(smooth * 1000.0, 0, 65535)).astype(np.uint16)
+    ndimage.watershed_ift(depth, np.where(canopy > 2.0, marker, -1).astype(np.int32))
+    return int(n)
+
+
+def chain(files: list[PointFile], crs: str) -> tuple[Trees, dict[str, int], dict[str, float]]:
+    """Make trees of files as the terrain job would, and return them, what was no tree, and the seconds of each part."""
+    world, clock, marks = World.serial(), time.process_time, {}
+    bounds = np.array([f.bounds for f in files])
+    grid = Grid.covering(crs, (*bounds[:, :2].min(axis=0).tolist(), *bounds[:, 2:].max(axis=0).tolist()), CELL)
+    partition, windows, cell_mm = Partition.of(grid.shape, 512, 1), [(slice(0, grid.ny), slice(0, grid.nx))], round(CELL * 1000)
+    rasters = PointRasters.empty(world, grid.shape)
+    binning = Binning(CpuDevice(), rasters, windows, cell_mm)
+
+    def bin_all(points: Points) -> None:
+        binning.add_heights(points.x, points.y, points.z)
+        binning.add_classes(points.x, points.y, points.z, points.classification)
+
+    start = clock()
+    read = ingest(world, files, grid, bin_all, partition)
+    marks["read and bin"], start = clock() - start, clock()
+    filter_ground(world, lowest_return(world, rasters), CELL, 18.0, 0.18)
+    marks["ground filter"], start = clock() - start, clock()
+    ground = ground_elevation(world, rasters)
+    marks["terrain model"], start = clock() - start, clock()
+    roof = roof_cells(world, rasters, ground, np.full(grid.shape, -1, np.int32), 0)
+    canopy = canopy_height(rasters, ground, roof, any(read.classes[c] for c in VEGETATION))
+    marks["canopy"], start = clock() - start, clock()
+    crowns = find_crowns(world, canopy, CELL)
+    marks["crowns"], start = clock() - start, clock()
+    tally = ReturnTally(world, crowns, ground, windows, cell_mm)
+    ingest(world, files, grid, lambda points: tally.add(points, points.classification), partition)
+    marks["read again and count"], start = clock() - start, clock()
+    trees, _, refused = measure_trees(world, crowns, tally, grid)
+    marks["table and rasters"] = clock() - start
+    return trees, refused, marks
+
+
+def district(size: float = 256.0) -> None:
+    """Print the errors on the district, with the classes it was scanned with, and the speed of counting returns."""
+    for seed in (1, 2, 3):
+        made = build_district(size, seed)
+        scan = scan_tile(made, (0, 0, round(1000 * size), round(1000 * size)))
+        truth = truth_record(made)
+        west, south = truth_origin(truth)
+        grid = Grid(truth["crs"], west, south + size, CELL, round(size / CELL), round(size / CELL))
+        points = Points.empty(len(scan["X"]))
+        points.x, points.z = scan["X"].astype(np.int32), scan["Z"].astype(np.int32)
+        points.y = (round(1000 * size) - 1 - scan["Y"]).astype(np.int32)
+        for name in ("return_number", "number_of_returns", "classification"):
+            setattr(points, name, scan[name].astype(np.uint8))
+        world, windows = World.serial(), [(slice(0, grid.ny), slice(0, grid.nx))]
+        rasters = PointRasters.empty(world, grid.shape)
+        binning = Binning(CpuDevice(), rasters, windows, round(CELL * 1000))
+        binning.add_classes(points.x, points.y, points.z, points.classification)
+        ground = ground_elevation(world, rasters)
+        roof = roof_cells(world, rasters, ground, np.full(grid.shape, -1, np.int32), 0)
+        crowns = find_crowns(world, canopy_height(rasters, ground, roof, True), CELL)
+        tally = ReturnTally(world, crowns, ground, windows, round(CELL * 1000))
+        if seed == 1:
+            tally.add(points, points.classification)
+            spare = ReturnTally(world, crowns, ground, windows, round(CELL * 1000))
+            spent = seconds(lambda spare=spare, points=points: spare.add(points, points.classification))
+            print(f"returns of crowns: {len(points) / spent / 1e6:.0f} Mpts/s")
+        else:
+            tally.add(points, points.classification)
+        trees, _, _ = measure_trees(world, crowns, tally, grid)
+        figures = compare_trees(truth["trees"], table(trees), (west, south, west + size, south + size))
+        print(f"district of {size:g} m, seed {seed}, {len(trees)} trees found:")
+        print("\n".join(f"  {metric:30s}{value:7.3f} {unit:2s} target {target:g}" for metric, value, unit, target in figures))
+
+
+def truth_origin(truth: dict[str, Any]) -> tuple[float, float]:
+    """Return the south-west corner of the district [m in the CRS]."""
+    west, south = truth["terrain"]["origin"]
+    return float(west), float(south)
+
+
+def table(trees: Trees) -> dict[str, NDArray[Any]]:
+    """Return the columns that are compared."""
+    names = {"tree_x": "x", "tree_y": "y", "tree_height": "height", "crown_base_height": "crown_base"}
+    return {k: getattr(trees, v) for k, v in (names | {"crown_diameter": "crown_diameter"}).items()}
+
+
+def main() -> int:
+    """Print speeds and errors."""
+    canopy = forest()
+    delineate(canopy, CELL)
+    ours, theirs = seconds(lambda: delineate(canopy, CELL), 3), seconds(lambda: reference(canopy), 1)
+    n = len(delineate(canopy, CELL)[1])
+    print(f"crowns: {canopy.size / ours / 1e6:.1f} Mcells/s ({n:,} crowns, {100 * (canopy > 0).mean():.0f} % canopy);", end=" ")
+    print(f"scipy {canopy.size / theirs / 1e6:.1f} Mcells/s, ratio {theirs / ours:.1f}")
+    district()
+    folder = Path(os.environ.get("FELSINA_DATA", "../shared/data")) / "lidar"
+    named = [Path(a) for a in sys.argv[1:]]
+    defaults = {
+        "3dfier_delft_ahn3/ahn3_cropped_1.laz": "EPSG:28992",
+        "lidR/Megaplot.laz": "EPSG:26917",
+        "ign_lidarhd/870000_6618000.postCompletion.laz": "EPSG:2154",
+    }
+    jobs = [([p], "") for p in named] or [([folder / p], crs) for p, crs in defaults.items() if (folder / p).is_file()]
+    if not jobs:
+        print(f"There is no folder '{folder}'; set FELSINA_DATA to the folder of real data.", file=sys.stderr)
+    for paths, crs in jobs:
+        files = scan_headers(paths, crs or None)
+        chain(files, files[0].crs)
+        trees, refused, marks = min((chain(files, files[0].crs) for _ in range(3)), key=lambda c: sum(c[2].values()))
+        points = sum(f.count for f in files)
+        rate = points / sum(marks.values()) / 1e6
+        print(f"{paths[0].name}, {points:,} points: {rate:.2f} Mpts/s, lasR {LASR}, ratio {rate / LASR:.2f}")
+        print("  ms: " + ", ".join(f"{name} {1000 * spent:.0f}" for name, spent in marks.items()))
+        spread = [", ".join(f"{q:.1f}" for q in np.nanpercentile(v, [5, 25, 50, 75, 95])) for v in spreads(trees)]
+        print(f"  {len(trees)} trees, no trees: {refused}; 5, 25, 50, 75, 95 %:")
+        print(f"  height {spread[0]} m, diameter {spread[1]} m, base {spread[2]} m, LAI {spread[3]}")
+    return 0
+
+
+def spreads(trees: Trees) -> tuple[NDArray[np.float64], ...]:
+    """Return the columns whose distribution is printed."""
+    return trees.height, trees.crown_diameter, trees.crown_base, trees.leaf_area_index
+
+
+if __name__ == "__main__":
+    sys.exit(main())
