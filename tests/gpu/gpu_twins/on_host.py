@@ -10,6 +10,7 @@ import sys
 import tempfile
 from typing import Any
 
+import numpy as np
 from numba import cfunc, types
 
 from felsina.kernels._backend import FASTMATH, cache_directory, source_digest
@@ -61,7 +62,7 @@ def run_on_host(entry: str, path: str, grid: tuple[int, ...], block: tuple[int, 
     kernel, kind = by_entry()[entry]
     if kernel.shared:
         raise NotImplementedError(f"{kernel.name} works as a block.")
-    _compiled(kernel, kind)[1](*(a.ptr if hasattr(a, "ptr") else a.item() for a in arguments))
+    _compiled(kernel, kind)[1](*[a.item() if isinstance(a, np.generic) else a.ptr for a in arguments])
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from collections.abc import Callable
@@ -90,14 +91,14 @@ def _parameter_kinds(path: Path, name: str) -> list[str] | None:
     if not source.exists():
         return None
     found = re.search(rf"\.entry\s+{re.escape(name)}\s*\(([^)]*)\)", source.read_text())
-    return [w[0] for w in re.findall(r"\.param\s+\.(\w+)", found[1])] if found else None
+    return ["f" if w[0] == "f" else "u" for w in re.findall(r"\.param\s+\.(\w+)", found[1])] if found else None
 
 
 def _check_extent(grid: tuple[int, ...], block: tuple[int, ...]) -> None:
     for values, most in ((grid, _MOST_BLOCKS), (block, _MOST_THREADS)):
         if not 1 <= len(values) <= 3 or any(not 1 <= v <= m for v, m in zip(values, most, strict=False)):
             raise CUDARuntimeError(9)
-    if np.prod(block) > _THREADS_OF_A_BLOCK:
+    if math.prod(block) > _THREADS_OF_A_BLOCK:
         raise CUDARuntimeError(9)
 
 
@@ -115,7 +116,7 @@ def _checked(name: str, arguments: tuple[Any, ...], sizes: list[int], kinds: lis
             held, kind = value.itemsize, "f" if value.dtype.kind == "f" else "u"
         else:
             raise TypeError(f"Unsupported type {type(value)}")
-        if held != size or (kinds is not None and kind != kinds[k].replace("s", "u").replace("b", "u")):
+        if held != size or (kinds is not None and kind != kinds[k]):
             raise TypeError(f"Parameter {k} of {name} takes {size} bytes; a {kind}{held} was given.")
         values.append(value)
     return tuple(values)

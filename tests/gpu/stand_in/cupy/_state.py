@@ -62,6 +62,7 @@ class StandIn:
     launches : names of the functions launched
     faults : what would be wrong on a real device
     own_kernels : CuPy's own kernels that the program used; a real CuPy compiles them at run time, by NVRTC
+    found : devices that were asked for and are there; as with CUDA, hiding one later changes nothing
     """
 
     compute_capability: str = "80"
@@ -74,6 +75,7 @@ class StandIn:
     launches: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     own_kernels: set[str] = field(default_factory=set)
+    found: set[int] = field(default_factory=set)
     current_device: int = 0
 
     def visible(self) -> list[int]:
@@ -92,12 +94,15 @@ class StandIn:
         """Return the number of a device that is there; the current one by default."""
         if self.driver < 12_000:
             raise CUDARuntimeError(35)
+        chosen = self.current_device if index is None else index
+        if chosen in self.found:
+            return chosen
         count = len(self.visible())
         if count == 0:
             raise CUDARuntimeError(100)
-        chosen = self.current_device if index is None else index
         if not 0 <= chosen < count:
             raise CUDARuntimeError(101)
+        self.found.add(chosen)
         return chosen
 
     def executor(self) -> Callable[..., None]:
