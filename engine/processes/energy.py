@@ -189,6 +189,8 @@ def simulate_year(
     reason[~(buildings.footprint_area > 0) | ~(exposed > 0)] = NO_GEOMETRY
     reason[(reason == NONE) & ~types.conditioned] = UNHEATED
     good = np.flatnonzero(reason == NONE)
+    # The threads of a warp that follow one schedule read it together; results do not depend on the order of buildings.
+    good = good[np.argsort(types.schedule_class[good], kind="stable")]
     kind = np.float64 if chosen.precision == "float64" else np.float32
     found = zone.simulate(
         device.put(parameters[:, good].astype(kind)),

@@ -21,6 +21,7 @@ from felsina.engine.processes.energy import (
     Surfaces,
     simulate_year,
 )
+from felsina.kernels.energy import zone
 
 N = 9
 
@@ -93,6 +94,24 @@ def test_the_order_of_buildings_and_of_surfaces_changes_no_bit(weather):
     mixed["building"] = back[mixed["building"]]
     _same(simulate_year(moved, Surfaces(**mixed), weather), whole, rows_b=order)
     assert whole.energy_assumed.tolist() == [0] * 8 + [1]
+
+
+def test_buildings_go_to_the_kernel_class_by_class_and_come_back_in_their_rows(weather, monkeypatch):
+    uses = "residential office residential school office residential school school residential".split()
+    b, simulate, seen = _buildings(use=uses, footprint_area=np.linspace(300.0, 500.0, N)), zone.simulate, []
+
+    def spy(parameters, classes, *rest, **options):
+        seen.append(classes.copy())
+        return simulate(parameters, classes, *rest, **options)
+
+    monkeypatch.setattr(zone, "simulate", spy)
+    whole = simulate_year(b, _surfaces(), weather)
+    assert len(set(seen[0])) > 1 and (np.diff(seen[0]) >= 0).all()
+    for k, use in enumerate(uses):
+        one = Buildings(**{f.name: getattr(b, f.name)[k : k + 1] for f in dataclasses.fields(b)})
+        alone = simulate_year(one, _surfaces(1), weather)
+        assert alone.energy_archetype == whole.energy_archetype[k : k + 1], use
+        _same(alone, whole, rows_b=slice(k, k + 1))
 
 
 def _take(value, order):
