@@ -97,7 +97,7 @@ def test_the_order_of_buildings_and_of_surfaces_changes_no_bit(weather):
 
 
 def test_buildings_go_to_the_kernel_class_by_class_and_come_back_in_their_rows(weather, monkeypatch):
-    uses = "residential office residential school office residential school school residential".split()
+    uses = ["residential", "office", "residential", "school", "office", "residential", "school", "school", "residential"]
     b, simulate, seen = _buildings(use=uses, footprint_area=np.linspace(300.0, 500.0, N)), zone.simulate, []
 
     def spy(parameters, classes, *rest, **options):
