@@ -36,7 +36,7 @@ LODS = ("1.2", "1.3", "2.2")
 REASONS = {
     0: "none",
     1: "no_points",
-    2: "too_few_points",
+    2: "too_few_points",  # for a plane: all levels are a block at the median of the few there are
     3: "no_plane",  # points, but no roof plane: LoD2.2 is the block of LoD1.2
     4: "relabelled",  # a face took the label of its neighbour, for the roof was no manifold there
     5: "parts_merged",  # the smallest roof parts were merged until the solid was valid
@@ -47,13 +47,9 @@ REASONS = {
 }
 REASON = {name: code for code, name in REASONS.items()}
 
-_VARIANTS = (
-    (25, 60, 80),
-    (25, 0, 80),
-    (25, 180, 80),
-    (0, 0, 0),
-)  # straight, short, move [mm]; the last is the bare arrangement
-_MOST_RELABELS = 12
+# straight, short, move [mm], each tried until one makes a valid solid; the last is the bare arrangement.
+_VARIANTS = ((25, 60, 80), (40, 100, 80), (25, 180, 120), (60, 250, 0), (25, 60, 0), (0, 0, 0))
+_MOST_RELABELS = 40
 _MOST_MERGES = 400
 
 
@@ -63,19 +59,23 @@ class Options:
 
     Attributes
     ----------
-    min_points : fewest points in the footprint that give a height
+    min_points : with fewer points in the footprint no plane is looked for: a block at their median
     plane_distance, plane_cosine, plane_points : of region growing
+    smoothness : cost of a metre of edge between two labels [m2], beside a volume [m3] for the distance of the points
+    cap : a point farther from a plane counts as this far
     step : roof parts of LoD1.3 whose heights differ by less are one
     least_height : a roof lower than this above its ground is none
     lines : see `LineOptions`
     """
 
     min_points: int = 5
-    plane_distance: float = 0.25
-    plane_cosine: float = 0.80
-    plane_points: int = 8
+    plane_distance: float = 0.20
+    plane_cosine: float = 0.85
+    plane_points: int = 6
     neighbours: int = 15
     normal_neighbours: int = 8
+    smoothness: float = 0.06
+    cap: float = 2.0
     step: float = 3.0
     least_height: float = 0.5
     lines: LineOptions = field(default_factory=LineOptions)
@@ -158,8 +158,8 @@ def reconstruct(
     """
     points = np.ascontiguousarray(points[canonical_order(points[:, 0], points[:, 1], points[:, 2])])
     made = Building(n_point=len(points))
-    if len(points) < options.min_points:
-        made.reason = REASON["no_points" if len(points) == 0 else "too_few_points"]
+    if len(points) == 0:
+        made.reason = REASON["no_points"]
         return made
     if int(np.sort(points[:, 2])[len(points) // 2]) - ground_mm < options.least_height * 1000:
         made.reason = REASON["roof_below_ground"]
@@ -174,7 +174,7 @@ def reconstruct(
     made.n_plane = sum(len(p.planes.coefficients) for p in labelled)
     made.n_face = sum(len(p.arrangement.area2) for p in labelled)
     if made.n_plane == 0:
-        made.reason = REASON["no_plane"]
+        made.reason = REASON["no_plane" if len(points) >= options.min_points else "too_few_points"]
     _measure(made, labelled, ground_mm)
     _build_levels(made, labelled, ground_mm, options)
     return made
@@ -217,8 +217,8 @@ def _label_part(outline: Integers, points: Integers, ground: int, options: Optio
     coefficients = np.concatenate((found.coefficients * (1.0, 1.0, 1000.0), [(0.0, 0.0, float(level))]))
     highest = int(points[:, 2].max()) + 1000 if len(points) else level
     face = locate_points_in_faces(used, arrangement)
-    cost = data_costs(used, face, arrangement, coefficients, ground + 300, highest)
-    pairs, weight = smoothness_costs(arrangement)
+    cost = data_costs(used, face, arrangement, coefficients, ground + 300, highest, round(options.cap * 1e3))
+    pairs, weight = smoothness_costs(arrangement, round(options.smoothness * 1e6))
     label = label_faces(cost, pairs, weight)
     return _Part(outline, arrangement, coefficients, cost, label, face_centroids(arrangement), found, len(points))
 
@@ -236,7 +236,9 @@ def _find_planes(points: Integers, area: float, options: Options) -> tuple[Plane
     if density < 2.0:
         k, k_normal, distance, cosine, least = 10, 5, 0.35, 0.5, 5
     elif density < 5.0:
-        k, k_normal, cosine, least = 8, 6, 0.7, 5
+        k, k_normal, distance, cosine, least = 8, 6, 0.25, 0.7, 5
+    if len(points) < options.min_points:
+        least = options.min_points
     neighbours = find_neighbours(points, k, k_normal)
     return detect_planes(points, neighbours, distance, cosine, least), neighbours.nearest
 
@@ -315,18 +317,22 @@ def _attempt(part: _Part, label: Integers, coefficients: Floats, ground: int) ->
     label, reason = label.copy(), 0
     relabelled = 0
     for _ in range(_MOST_MERGES):
-        uneven = -1
+        uneven: Integers | None = None
+        bare = dissolve(a.xy, a.origin, a.face, a.source, label)
         for straight, short, move in _VARIANTS:
-            partition = dissolve(a.xy, a.origin, a.face, a.source, label)
-            if straight:
-                partition = tidy(partition, coefficients, part.outline, straight, short, move)
-            solid, outcome, vertex = build_solid(partition, coefficients, ground)
+            partition = tidy(bare, coefficients, part.outline, straight, short, move)
+            solid, outcome, _ = build_solid(partition, coefficients, ground)
+            if solid is not None and not _is_valid(solid):
+                solid, outcome, _ = build_solid(partition, coefficients, ground, joins_walls=False)
             if solid is not None and _is_valid(solid):
                 return solid, reason
-            if outcome == UNEVEN and vertex < len(a.xy):
-                uneven = vertex
-                break
-        if uneven >= 0 and relabelled < _MOST_RELABELS and _relabel_at(part, label, uneven):
+            if outcome == UNEVEN and uneven is None:
+                # Where the labels are at fault and not the tidying, other tidying does not help.
+                uneven = build_solid(bare, coefficients, ground)[2]
+                if len(uneven):
+                    break
+        uneven = np.empty(0, np.int64) if uneven is None else uneven[uneven < len(a.xy)]  # others are crossings of heights
+        if relabelled < _MOST_RELABELS and _relabel_at(part, label, uneven):
             relabelled += 1
             reason = max(reason, REASON["relabelled"])
             continue
@@ -336,23 +342,28 @@ def _attempt(part: _Part, label: Integers, coefficients: Floats, ground: int) ->
     return None, reason
 
 
-def _relabel_at(part: _Part, label: Integers, vertex: int) -> bool:
-    """Give one face at a vertex the label of another face there, the cheapest such change; return whether there was one."""
+def _relabel_at(part: _Part, label: Integers, vertices: Integers) -> bool:
+    """Give one face at each vertex the label of another face there, the cheapest such change; return whether there was one."""
     a = part.arrangement
-    faces = np.unique(a.face[a.origin == vertex])
-    faces = faces[faces >= 0]
-    best: tuple[int, int, int] | None = None
-    for f in faces:
-        for other in np.unique(label[faces]):
-            if other == label[f]:
-                continue
-            c = _cost(part, f, other) - _cost(part, f, label[f]) + int(a.area2[f]) * 25  # 0.05 m3/m2: small faces go first
-            if best is None or c < best[0]:
-                best = (c, int(f), int(other))
-    if best is None:
-        return False
-    label[best[1]] = best[2]
-    return True
+    changed: set[int] = set()
+    for vertex in vertices:
+        faces = np.unique(a.face[a.origin == vertex])
+        faces = faces[faces >= 0]
+        if changed.intersection(faces.tolist()):
+            continue
+        best: tuple[int, int, int] | None = None
+        for f in faces:
+            for other in np.unique(label[faces]):
+                if other == label[f]:
+                    continue
+                # 0.05 m3/m2 besides: small faces go first.
+                c = _cost(part, f, other) - _cost(part, f, label[f]) + int(a.area2[f]) * 25
+                if best is None or c < best[0]:
+                    best = (c, int(f), int(other))
+        if best is not None:
+            label[best[1]] = best[2]
+            changed.add(best[1])
+    return len(changed) > 0
 
 
 def _cost(part: _Part, face: int, label: int) -> int:

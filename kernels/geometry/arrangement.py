@@ -177,7 +177,7 @@ def _node(segments, n_outline, most_rounds):
             first = last
             if n_outer > 1:
                 # Two sides of the outline have become one: a seam where there was a slit, nothing where there was a spike.
-                on = -1
+                on = np.int64(-1)
                 if not _is_inside2(*_beside(xy, a, b), outline):
                     continue
             edges[m, 0], edges[m, 1], source[m] = a, b, on

@@ -14,7 +14,7 @@ from felsina.kernels.geometry.roof_partition import plane_height
 Integers = NDArray[np.int64]
 
 CAP_MM = 2000  # a point farther from a plane is no evidence how far
-SMOOTHNESS_MM2 = 126_000  # cost of a millimetre of edge [mm3/mm]
+SMOOTHNESS_MM2 = 60_000  # cost of a millimetre of edge [mm3/mm]
 IMPOSSIBLE = 10**15  # mm3; of a plane that dips below ground or rises far above the points
 
 

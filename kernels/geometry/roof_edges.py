@@ -31,15 +31,15 @@ _OTHER_PLANES = 16  # that one point is paired with
 class LineOptions(NamedTuple):
     """How lines are found; lengths in m, angles in rad."""
 
-    free_angle: float = 1.9  # of an edge point: a straight edge leaves pi, a corner more, the inside of a plane less than 1.6
+    free_angle: float = 1.7  # of an edge point: a straight edge leaves pi, a corner more, the inside of a plane less than 1.6
     window: float = 0.45  # width of a window of offsets
     run_gap: float = 1.6  # between edge points of one run
-    least_length: float = 0.5
+    least_length: float = 0.3
     least_points: int = 3
-    shift: float = 0.05  # outwards, since the outermost point lies inside its plane
+    shift: float = 0.0  # outwards; the outermost point lies inside its plane, but footprints of laser beams reach beyond
     direction_tolerance: float = math.radians(8.6)
-    merge_offset: float = 0.3  # parallel lines this near are one
-    extension: float = 4.0
+    merge_offset: float = 0.25  # parallel lines this near are one
+    extension: float = 6.0
     plenty: float = 60.0  # lines; with more than these the extension shrinks
     meeting_distance: float = 0.7  # from the intersection of two planes to points of both
     least_slope: float = 0.10  # difference of gradients that gives an intersection

@@ -23,6 +23,8 @@ STRAIGHT_MM = 25  # a vertex this near the straight line goes
 SHORT_MM = 60  # shorter edges collapse
 MOVE_MM = 80  # farther from its intersection a vertex is no vertex of it
 _LEAST_SLOPE = 0.08  # difference of gradients that gives an intersection
+_PINNED_MM = 3  # a corner of the footprint this flat is none: no survey sees it, and rounded heights tilt its triangle
+_SETTLED_MM = 20  # reach of the second straightening: less, since it may undo a move
 _AGREE_MM = 5.0  # heights nearer than this at the solved place count when the grid point is chosen
 
 
@@ -73,7 +75,7 @@ def tidy(
 ) -> Partition:
     """Straighten edges, collapse short ones and put vertices where planes and footprint edges meet.
 
-    Vertices of the footprint never move.
+    Corners of the footprint never move; those within 3 mm of the straight line go.
 
     Parameters
     ----------
@@ -201,18 +203,17 @@ def _straighten(xy, origin, label, source, is_alive, pinned, reach, star, other)
     while is_changed:
         is_changed = False
         for v in range(len(xy)):
-            if pinned[v]:
-                continue
             m = _star(xy, origin, is_alive, v, star)
             if m != 2:
                 continue
+            limit = min(reach, _PINNED_MM) if pinned[v] else reach
             h, g = star[0], star[1]
             a, b = origin[h ^ 1], origin[g ^ 1]
             dx, dy = xy[b, 0] - xy[a, 0], xy[b, 1] - xy[a, 1]
             px, py = xy[v, 0] - xy[a, 0], xy[v, 1] - xy[a, 1]
             length2, dot = dx * dx + dy * dy, dx * px + dy * py
             cross = float(dx * py - dy * px)
-            if dot <= 0 or dot >= length2 or cross * cross > float(reach * reach) * float(length2):
+            if dot <= 0 or dot >= length2 or cross * cross > float(limit * limit) * float(length2):
                 continue
             if _find_edge(origin, is_alive, a, b) >= 0:
                 continue
@@ -407,3 +408,8 @@ def _tidy(xy, origin, label, source, is_alive, coefficients, outline, straight, 
         _collapse_short(xy, origin, label, source, is_alive, pinned, short, star, other)
     if move > 0:
         _solve(xy, origin, label, source, is_alive, pinned, coefficients, outline, move, star, other)
+        # Vertices that have come near each other, or onto the straight line, by moving.
+        if straight > 0:
+            _straighten(xy, origin, label, source, is_alive, pinned, np.int64(_SETTLED_MM), star, other)
+        if short > 0:
+            _collapse_short(xy, origin, label, source, is_alive, pinned, np.int64(_SETTLED_MM), star, other)

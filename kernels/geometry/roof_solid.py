@@ -1,8 +1,9 @@
 """Solids over a partition: roofs on planes, walls between them, one ground; a closed 2-manifold by construction.
 
 The height of a label at a vertex is its plane there, in whole millimetres; heights of one vertex that differ by no more than
-`AGREE_MM` become one. Where the two heights along an edge cross, a vertex is put in. Each edge then gives at most one wall,
-with all heights of its two ends as corners, so that neighbouring walls and roofs share every vertex: the surface closes. It is
+`AGREE_MM` become one. Where the two heights along an edge cross, a vertex is put in. Each edge inside
+then gives at most one wall, each side of the footprint one, with all heights of their vertices as corners, so that neighbouring
+walls and roofs share every vertex: the surface closes. It is
 a manifold where the heights around each vertex rise and fall once; where not, the vertex is reported and nothing is built.
 
 2.5-D building models of this kind: Zhou & Neumann 2010, doi:10.1007/978-3-642-15558-1_9 (their condition on a hyper-point).
@@ -42,7 +43,7 @@ class RoofSolid(NamedTuple):
     face_type : (n_face,) int8
         GROUND, WALL or ROOF.
     face_label : (n_face,) int64
-        Roofs: their label. Walls: the label above them. Ground: -1.
+        Roofs: their label. Walls between roofs: the label above them. Others: -1.
     face_source : (n_face,) int64
         Walls on the footprint: its edge. Otherwise -1: roofs, ground, walls between roofs.
     """
@@ -57,8 +58,12 @@ class RoofSolid(NamedTuple):
 
 
 def build_solid(
-    partition: Partition, coefficients: NDArray[np.float64], ground_mm: int, agree_mm: float = AGREE_MM
-) -> tuple[RoofSolid | None, int, int]:
+    partition: Partition,
+    coefficients: NDArray[np.float64],
+    ground_mm: int,
+    agree_mm: float = AGREE_MM,
+    joins_walls: bool = True,
+) -> tuple[RoofSolid | None, int, Integers]:
     """Build the solid over a partition.
 
     Parameters
@@ -71,6 +76,8 @@ def build_solid(
         Height of the ground [mm], below all roofs.
     agree_mm : float
         Heights of one vertex that differ by no more than this become one [mm].
+    joins_walls : bool
+        One wall for each side of the footprint; else one for each of its edges, which has four corners or one more a step.
 
     Returns
     -------
@@ -78,12 +85,12 @@ def build_solid(
     outcome : int
         BUILT; PINCHED, a face touches itself or the footprint falls apart; UNEVEN, heights around a vertex rise more than once;
         CROSSED, heights cross within a millimetre of a vertex; UNPLACED, an island lies in a face of another label.
-    vertex : int
-        Where it is UNEVEN, the vertex (of `partition` as long as below its number), else -1.
+    uneven : (n_uneven,) int64
+        Where it is UNEVEN, the vertices; those from the number of vertices of `partition` on were put in at crossings.
     """
-    made = _build(*partition, coefficients, ground_mm, agree_mm)
-    outcome, vertex = int(made[0]), int(made[1])
-    return (RoofSolid(*made[2:]), outcome, vertex) if outcome == BUILT else (None, outcome, vertex)
+    made = _build(*partition, coefficients, ground_mm, agree_mm, joins_walls)
+    outcome = int(made[0])
+    return (RoofSolid(*made[2:]) if outcome == BUILT else None, outcome, made[1])
 
 
 @rows
@@ -140,10 +147,16 @@ def _insert_crossings(xy, origin, label, source, height, coefficients):
         t = float(at_a) / float(at_a - at_b)
         x = xy[a, 0] + np.int64(np.floor(t * float(xy[b, 0] - xy[a, 0]) + 0.5))
         y = xy[a, 1] + np.int64(np.floor(t * float(xy[b, 1] - xy[a, 1]) + 0.5))
+        # The grid point about the crossing where both planes agree best: their mean is then on both.
+        best, z, cx, cy = 1e30, 0.0, x, y
+        for k in range(4, 13):  # the middle first
+            px, py = cx + k % 9 // 3 - 1, cy + k % 3 - 1
+            one, two = plane_height(coefficients, label[h], px, py), plane_height(coefficients, label[g], px, py)
+            if abs(one - two) < best:
+                best, z, x, y = abs(one - two), one + two, px, py
         if (x == xy[a, 0] and y == xy[a, 1]) or (x == xy[b, 0] and y == xy[b, 1]):
             is_good = False
             continue
-        z = plane_height(coefficients, label[h], x, y) + plane_height(coefficients, label[g], x, y)
         new_xy[c, 0], new_xy[c, 1] = x, y
         h2, g2 = 2 * m, 2 * m + 1
         new_origin[h2], new_origin[g2] = c, b
@@ -158,9 +171,10 @@ def _insert_crossings(xy, origin, label, source, height, coefficients):
 
 @rows
 def _columns(height, start, order):
-    """Return the heights of each vertex, ascending, as offsets and values; and the first vertex where they rise twice."""
+    """Return the heights of each vertex, ascending, as offsets and values; and the vertices where they rise twice."""
     n_vertex = len(start) - 1
-    offsets, values, c, uneven = np.zeros(n_vertex + 1, np.int64), np.empty(len(height), np.int64), 0, -1
+    offsets, values, c = np.zeros(n_vertex + 1, np.int64), np.empty(len(height), np.int64), 0
+    is_uneven = np.zeros(n_vertex, np.bool_)
     for v in range(n_vertex):
         first, a, b = c, start[v], start[v + 1]
         for k in range(a, b):
@@ -187,9 +201,8 @@ def _columns(height, start, order):
                 climbs += 1
             if step != 0:
                 direction = 1 if step > 0 else -1
-        if climbs > 1 and uneven < 0:
-            uneven = v
-    return offsets, values[:c], uneven
+        is_uneven[v] = climbs > 1
+    return offsets, values[:c], np.flatnonzero(is_uneven)
 
 
 @rows
@@ -274,18 +287,18 @@ def _assign_holes(xy, origin, label, corners, offsets, area2, ring_of):
 
 
 @rows
-def _build(xy, origin, label, source, coefficients, ground, agree):
+def _build(xy, origin, label, source, coefficients, ground, agree, joins_walls):
     nothing, no_types = np.empty(0, np.int64), np.empty(0, np.int8)
     no_vertices = np.empty((0, 3), np.int64)
     start, order = sort_around(xy, origin)
     height = _vertex_heights(xy, origin, label, start, order, coefficients, ground, agree)
     xy, origin, label, source, height, is_good = _insert_crossings(xy, origin, label, source, height, coefficients)
     if not is_good:
-        return CROSSED, np.int64(-1), no_vertices, nothing, nothing, nothing, no_types, nothing, nothing
+        return CROSSED, nothing, no_vertices, nothing, nothing, nothing, no_types, nothing, nothing
     start, order = sort_around(xy, origin)
     columns, values, uneven = _columns(height, start, order)
-    if uneven >= 0:
-        return UNEVEN, np.int64(uneven), no_vertices, nothing, nothing, nothing, no_types, nothing, nothing
+    if len(uneven):
+        return UNEVEN, uneven, no_vertices, nothing, nothing, nothing, no_types, nothing, nothing
     following = followers(xy, origin)
     loop, _, lead, _, n_loop = find_loops(xy, origin, following, np.full(len(origin), -1, np.int64))
     corners, offsets, area2 = _rings(xy, origin, label, following, loop, lead, n_loop)
@@ -295,20 +308,34 @@ def _build(xy, origin, label, source, coefficients, ground, agree):
             ring_of[corners[i]] = r
     parent, outcome = _assign_holes(xy, origin, label, corners, offsets, area2, ring_of)
     if outcome != BUILT:
-        return outcome, np.int64(-1), no_vertices, nothing, nothing, nothing, no_types, nothing, nothing
+        return outcome, nothing, no_vertices, nothing, nothing, nothing, no_types, nothing, nothing
     vertices = np.empty((len(values), 3), np.int64)
     for v in range(len(xy)):
         for i in range(columns[v], columns[v + 1]):
             vertices[i, 0], vertices[i, 1], vertices[i, 2] = xy[v, 0], xy[v, 1], values[i]
+    goes_on = _straight_on(xy, origin, label, source, corners, offsets)
+    if not joins_walls:
+        goes_on[:] = False
+    faces = _write(
+        origin, label, source, height, following, corners, offsets, area2, parent, goes_on, columns, values, vertices, ground
+    )
+    return (BUILT, nothing, *faces)
+
+
+@rows
+def _write(
+    origin, label, source, height, following, corners, offsets, area2, parent, goes_on, columns, values, vertices, ground
+):
+    """Write the faces: ground, walls on the footprint, walls between roofs, roofs."""
     n_edge, n_ring = len(source), len(area2)
-    size = 2 * len(corners)
+    size = 4 * len(corners)
     for e in range(n_edge):
         a, b = origin[2 * e], origin[2 * e + 1]
         size += columns[a + 1] - columns[a] + columns[b + 1] - columns[b]
     rings, c = np.empty(size, np.int64), 0
     ring_offsets, r_out = np.zeros(n_edge + 2 * n_ring + 1, np.int64), 0
     face_offsets, f_out = np.zeros(n_edge + n_ring + 2, np.int64), 0
-    kind, above = np.empty(n_edge + n_ring + 1, np.int8), np.empty(n_edge + n_ring + 1, np.int64)
+    kind, above = np.empty(n_edge + n_ring + 1, np.int8), np.full(n_edge + n_ring + 1, -1, np.int64)
     on = np.full(n_edge + n_ring + 1, -1, np.int64)
     # The ground is what lies outside, seen from below: its rings as traced, the outer one first.
     for turn_number in range(2):
@@ -316,36 +343,54 @@ def _build(xy, origin, label, source, coefficients, ground, agree):
             if label[corners[offsets[r]]] >= 0 or (area2[r] < 0) != (turn_number == 0):
                 continue
             for i in range(offsets[r], offsets[r + 1]):
-                rings[c] = _column_index(columns, values, origin[corners[i]], ground)
-                c += 1
+                if not goes_on[i]:
+                    rings[c] = _column_index(columns, values, origin[corners[i]], ground)
+                    c += 1
             r_out += 1
             ring_offsets[r_out] = c
-    kind[0], above[0] = GROUND, -1
+    kind[0] = GROUND
     face_offsets[1], f_out = r_out, 1
-    for e in range(n_edge):
-        for side in range(2):
-            h = 2 * e + side
-            g = h ^ 1
-            a, b = origin[h], origin[g]
-            top_a, top_b, low_a, low_b = height[h], height[following[h]], height[following[g]], height[g]
-            if top_a < low_a or top_b < low_b or (top_a == low_a and top_b == low_b):
+    for r in range(n_ring):
+        if label[corners[offsets[r]]] >= 0:
+            continue
+        a, b = offsets[r], offsets[r + 1]
+        for i in range(a, b):
+            if goes_on[i]:
                 continue
-            i, j = _column_index(columns, values, b, low_b), _column_index(columns, values, b, top_b)
-            rings[c] = _column_index(columns, values, a, low_a)
-            c += 1
-            for k in range(i, j + 1):
-                rings[c] = k
-                c += 1
-            i, j = _column_index(columns, values, a, low_a), _column_index(columns, values, a, top_a)
-            for k in range(j, i, -1):
-                rings[c] = k
-                c += 1
+            # One wall for each side of the footprint, from the vertex i as far as it goes; outside is on the left.
+            n = 1
+            while goes_on[a + (i - a + n) % (b - a)]:
+                n += 1
+            rings[c] = _column_index(columns, values, origin[corners[a + (i - a + n) % (b - a)]], ground)
+            rings[c + 1] = _column_index(columns, values, origin[corners[i]], ground)
+            c += 2
+            for k in range(n + 1):
+                v = origin[corners[a + (i - a + k) % (b - a)]]
+                low = ground if k == 0 else height[corners[a + (i - a + k - 1) % (b - a)] ^ 1]
+                top = ground if k == n else height[following[corners[a + (i - a + k) % (b - a)] ^ 1]]
+                c = _climb(columns, values, v, low, top, k > 0, k < n, rings, c)
             r_out += 1
             ring_offsets[r_out] = c
-            kind[f_out], above[f_out] = WALL, label[h]
-            on[f_out] = source[e] if label[g] < 0 else -1
+            kind[f_out], on[f_out] = WALL, source[corners[i] >> 1]
             f_out += 1
             face_offsets[f_out] = r_out
+    for h in range(2 * n_edge):
+        g = h ^ 1
+        if label[h] < 0 or label[g] < 0:
+            continue
+        a, b = origin[h], origin[g]
+        top_a, top_b, low_a, low_b = height[h], height[following[h]], height[following[g]], height[g]
+        if top_a < low_a or top_b < low_b or (top_a == low_a and top_b == low_b):
+            continue
+        rings[c] = _column_index(columns, values, a, low_a)
+        c = _climb(columns, values, b, low_b, top_b, True, True, rings, c + 1)
+        if top_a > low_a:
+            c = _climb(columns, values, a, top_a, low_a, True, False, rings, c)
+        r_out += 1
+        ring_offsets[r_out] = c
+        kind[f_out], above[f_out] = WALL, label[h]
+        f_out += 1
+        face_offsets[f_out] = r_out
     for r in range(n_ring):
         if parent[r] != r:
             continue
@@ -362,10 +407,18 @@ def _build(xy, origin, label, source, coefficients, ground, agree):
         kind[f_out], above[f_out] = ROOF, label[corners[offsets[r]]]
         f_out += 1
         face_offsets[f_out] = r_out
+    number, m = np.full(len(vertices), -1, np.int64), 0
+    for i in range(c):
+        number[rings[i]] = 0
+    for i in range(len(vertices)):
+        if number[i] == 0:
+            vertices[m] = vertices[i]
+            number[i] = m
+            m += 1
+    for i in range(c):
+        rings[i] = number[rings[i]]
     return (
-        BUILT,
-        np.int64(-1),
-        vertices,
+        vertices[:m].copy(),
         rings[:c].copy(),
         ring_offsets[: r_out + 1].copy(),
         face_offsets[: f_out + 1].copy(),
@@ -373,3 +426,40 @@ def _build(xy, origin, label, source, coefficients, ground, agree):
         above[:f_out].copy(),
         on[:f_out].copy(),
     )
+
+
+@rows
+def _straight_on(xy, origin, label, source, corners, offsets):
+    """Tell for each corner of the rings outside whether the footprint goes straight on there: no wall ends at it."""
+    out = np.zeros(len(corners), np.bool_)
+    for r in range(len(offsets) - 1):
+        a, b = offsets[r], offsets[r + 1]
+        if label[corners[a]] >= 0:
+            continue
+        for i in range(a, b):
+            before = corners[i - 1 if i > a else b - 1]
+            h = corners[i]
+            if source[h >> 1] < 0 or source[h >> 1] != source[before >> 1]:
+                continue
+            u, v, w = origin[before], origin[h], origin[h ^ 1]
+            dx, dy = xy[w, 0] - xy[u, 0], xy[w, 1] - xy[u, 1]
+            cross = dx * (xy[v, 1] - xy[u, 1]) - dy * (xy[v, 0] - xy[u, 0])
+            # Within 1 mm of the line between its neighbours.
+            out[i] = float(cross) * float(cross) <= float(dx * dx + dy * dy)
+    return out
+
+
+@rows
+def _climb(columns, values, v, low, high, has_first, has_last, rings, c):
+    """Append the heights of a vertex from `low` to `high`, up or down, with or without the ends; return the new length."""
+    i, j = _column_index(columns, values, v, low), _column_index(columns, values, v, high)
+    if i == j:
+        if has_first or has_last:
+            rings[c] = i
+            c += 1
+        return c
+    step = 1 if j > i else -1
+    for k in range(i if has_first else i + step, (j if has_last else j - step) + step, step):
+        rings[c] = k
+        c += 1
+    return c

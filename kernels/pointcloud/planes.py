@@ -23,9 +23,9 @@ Integers = NDArray[np.int64]
 
 NEIGHBOURS = 15
 NORMAL_NEIGHBOURS = 8  # a normal needs fewer than a region: it stays sharp at a ridge
-DISTANCE_M = 0.25  # of a point from the plane that it joins: three times the noise of airborne points, plus roof tiles
-COSINE = 0.80  # between the normals of point and plane; normals of 8 points are rough
-MIN_POINTS = 8
+DISTANCE_M = 0.20  # of a point from the plane that it joins: twice the noise of airborne points, plus roof tiles
+COSINE = 0.85  # between the normals of point and plane; normals of 8 points are rough
+MIN_POINTS = 6
 MERGE_COSINE = math.cos(math.radians(5.0))
 MERGE_DISTANCE_M = 0.12
 STEEPEST_NZ = 0.2  # vertical component of a roof's normal; steeper planes (78 degrees) are walls

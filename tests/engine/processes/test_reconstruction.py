@@ -81,8 +81,15 @@ def test_parts_and_courts_are_kept():
 def test_a_footprint_without_points_is_flagged_and_not_invented():
     made = reconstruct(np.empty((0, 3), np.int64), [[RING]], 0)
     assert made.solids == {} and made.level == "" and made.reason == REASON["no_points"]
-    made = reconstruct(_cloud(_gable, n=4), [[RING]], 0)
-    assert made.solids == {} and made.reason == REASON["too_few_points"]
+
+
+def test_a_few_points_make_a_block_that_says_so():
+    points = _cloud(_gable, n=3)
+    made = reconstruct(points, [[RING]], 0)
+    _assert_valid(made)
+    assert made.level == "1.2" and made.reason == REASON["too_few_points"]
+    assert made.roof_height == pytest.approx(np.median(points[:, 2]) / 1000, abs=1e-3)
+    assert made.uncertainty.height > 0.5
 
 
 def test_points_without_a_plane_make_a_block_that_says_so():

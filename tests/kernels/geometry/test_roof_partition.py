@@ -92,11 +92,14 @@ def test_random_partitions_stay_valid_and_keep_the_footprint(seed, random_polygo
     _assert_valid(p)
     q = tidy(p, planes, outline)
     _assert_valid(q)
+    # Corners stay, but for those that lie within 3 mm of the straight line.
     used = {tuple(v) for v in q.xy[q.origin]}
-    assert {tuple(v) for v in outline[:, :2]} <= used
+    outer = shapely.MultiLineString(list(_segments(q)[(q.label.reshape(-1, 2) < 0).any(axis=1)].reshape(-1, 2, 2)))
+    for corner in outline[:, :2]:
+        assert tuple(corner) in used or outer.distance(shapely.Point(corner)) <= 3.0
     footprint = shapely.Polygon(rings[0], rings[1:])
     areas = _areas(q)
-    # Vertices on a side of the footprint keep within a millimetre of it.
+    # Sides of the footprint keep within millimetres of where they were.
     assert abs(areas.pop(-1) / 2 + footprint.area) <= 2 * footprint.length
     assert abs(sum(areas.values()) / 2 - footprint.area) <= 2 * footprint.length
     assert all(area > 0 for area in areas.values())
