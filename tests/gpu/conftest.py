@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
+MANY = 300  # tests; compiling all is for a run of the whole folder
 REPORT: dict[str, tuple[float, str]] = {}  # what the tests have to say at the end: (value, which) by sentence
 
 
@@ -60,6 +61,26 @@ def stand_in(request: pytest.FixtureRequest):
     yield stand_in
     stand_in.reset()
     _gpu._loaded.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def workers(request: pytest.FixtureRequest):
+    """Processes that have the stand-in."""
+    if request.config.stash[ON_DEVICE]:
+        pytest.skip("this process has a real GPU")
+    from gpu_twins.workers import pool
+
+    with pool() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def compiled(request: pytest.FixtureRequest) -> None:
+    """A cache that is filled by all processors, unless few tests are run: those compile what they need."""
+    from gpu_twins.workers import compile_all, is_compiled
+
+    if len(request.session.items) > MANY and not is_compiled():
+        compile_all(request.getfixturevalue("workers"))
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import pytest
 from gpu_twins.budgets import ARCHITECTURES, LIMITS, measured, surprises, table
 from gpu_twins.every_case import DRIVERS, identifier
 
+pytestmark = pytest.mark.usefixtures("compiled")
 REWRITE = "look at what has changed; if it is meant, run 'PYTHONPATH=tests/gpu:tests/gpu/stand_in python -m gpu_twins.budgets'"
 TABLE = table()
 every_build = pytest.mark.parametrize(

@@ -43,7 +43,7 @@ class Counts:
     bytes_stored: int = 0
     sectors_loaded: int = 0  # different sectors of 32 bytes of global memory
     sectors_stored: int = 0
-    seen: set[str] = field(default_factory=set, repr=False)  # the statements that were carried out
+    seen: set[tuple[str, int]] = field(default_factory=set, repr=False)  # places of the statements that were carried out
 
 
 def interpret(
@@ -268,7 +268,7 @@ class _Launch:
         c.instructions += sum(int(v) * len(b.instructions) for v, b in zip(visits, blocks, strict=True))
         c.flops_f32 += sum(int(v) * b.flops["f32"] for v, b in zip(visits, blocks, strict=True))
         c.flops_f64 += sum(int(v) * b.flops["f64"] for v, b in zip(visits, blocks, strict=True))
-        c.seen.update(i.source for v, b in zip(visits, blocks, strict=True) if v for i in b.instructions)
+        c.seen.update(i.place for v, b in zip(visits, blocks, strict=True) if v for i in b.instructions)
         c.bytes_loaded += self.memory.loaded
         c.bytes_stored += self.memory.stored
         loaded, stored = self.memory.sectors()

@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from felsina.kernels._gpu import GpuKernel
-from gpu_twins.every_case import case_of, identifier
+from gpu_twins.every_case import cases_of, identifier
 from gpu_twins.harness import Case, difference, on_cpu, on_device
 from gpu_twins.interpreter import Counts, use_interpreter
-from gpu_twins.ptx import SIZES
+from gpu_twins.ptx import SIZES, Instruction
+from gpu_twins.translate import translate
 
 ARCHITECTURE = (8, 0)
 EXEMPTIONS = Path(__file__).resolve().parent.parent / "mutants_exempt.csv"
@@ -80,23 +81,45 @@ def exemptions() -> list[Exemption]:
         return [Exemption(**row) for row in csv.DictReader(file)]
 
 
+@dataclass(frozen=True)
+class Score:
+    """How the checks of a driver did."""
+
+    driver: str
+    tried: int
+    survivors: list[str]
+    exemptions: set[int]  # of the table that cover a mutant of the driver
+    statements: int  # of the kernel itself
+    executed: int
+    called: int  # statements of functions that it calls: the long ways of libdevice
+    called_executed: int
+
+
 class Trial:
-    """A driver with its case: what the CPU gives, and which statements its PTX carries out."""
+    """A driver with its cases: what the CPU gives, and which statements its PTX carries out."""
 
     def __init__(self, kernel: GpuKernel, kind: str) -> None:
-        case = case_of(kernel, kind)
-        if case is None:
+        self.cases: list[Case] = cases_of(kernel, kind)
+        if not self.cases:
             raise LookupError(f"{identifier(kernel, kind)} has no case.")
-        self.case: Case = case
         self.entry, self.driver = kernel.entry(kind), identifier(kernel, kind)
         self.text = kernel.ptx(ARCHITECTURE, kind)
-        self.expected = on_cpu(case)
+        self.expected = {case.name: on_cpu(case) for case in self.cases}
         counts: dict[str, Counts] = {}
-        with use_interpreter(ARCHITECTURE, counts=counts):
-            if difference(case, self.expected, on_device(case)) > 1:
-                raise ValueError(f"{self.driver} fails without any change.")
+        for case in self.cases:
+            with use_interpreter(ARCHITECTURE, counts=counts):
+                if difference(case, self.expected[case.name], on_device(case)) > 1:
+                    raise ValueError(f"{case.name} fails without any change of {self.driver}.")
         self.seen = counts[self.entry].seen
         self.limit = _ENDLESS * max(c.statements for c in counts.values()) + 1000
+        items = translate(self.text, self.entry).code.items
+        self.instructions = [i for i in items if isinstance(i, Instruction) and i.opcode != "enter"]
+
+    def coverage(self) -> tuple[int, int, int, int]:
+        """Return the statements of the kernel, those carried out, and both of the functions that it calls."""
+        every = {i.place for i in self.instructions}
+        own = {place for place in every if place[0] == self.entry}
+        return len(own), len(own & self.seen), len(every - own), len((every - own) & self.seen)
 
     def mutants(self) -> list[Mutant]:
         """Return every mutant that we know how to make."""
@@ -104,10 +127,11 @@ class Trial:
         start = next(k for k, line in enumerate(lines) if re.match(rf"\.visible \.entry {re.escape(self.entry)}\(", line))
         stop = next(k for k in range(start, len(lines)) if lines[k] == "}")
         guards = _division_guards(lines[start:stop])
+        executed = {i.source for i in self.instructions if i.place[0] == self.entry and i.place in self.seen}
         made = []
         for k in range(start, stop):
             before = " ".join(lines[k].split()).rstrip(";")
-            if before not in self.seen or guards.fullmatch(before):
+            if before not in executed or guards.fullmatch(before):
                 continue
             for kind, after in _changes(lines[k]):
                 made.append(Mutant(self.driver, kind, before, " ".join(after.split()).rstrip(";"), k, after))
@@ -139,9 +163,18 @@ class Trial:
         lines[mutant.line] = mutant.changed
         try:
             with use_interpreter(ARCHITECTURE, replace={self.entry: "\n".join(lines)}, limit=self.limit):
-                return difference(self.case, self.expected, on_device(self.case)) <= 1
+                return all(difference(case, self.expected[case.name], on_device(case)) <= 1 for case in self.cases)
         except Exception:  # whatever it is, it was noticed
             return False
+
+
+def score(kernel: GpuKernel, kind: str, number: int, seed: int) -> Score:
+    """Try a sample of the mutants of a driver."""
+    trial = Trial(kernel, kind)
+    chosen, every = trial.sample(number, seed), trial.mutants()
+    survivors = [str(m) for m in chosen if trial.survives(m)]
+    used = {k for k, e in enumerate(exemptions()) if any(e.covers(m) for m in every)}
+    return Score(trial.driver, len(chosen), survivors, used, *trial.coverage())
 
 
 def _division_guards(lines: list[str]) -> re.Pattern[str]:

@@ -95,6 +95,7 @@ class Instruction:
     negated: bool
     source: str
     targets: tuple[str, ...] = ()  # labels that it may jump to
+    place: tuple[str, int] = ("", 0)  # its function, and its number among the statements of that
 
 
 @dataclass
@@ -280,7 +281,7 @@ class _Linker:
         scopes: list[Scope] = [self.globals, outer, {}]
         tables: dict[str, tuple[str, ...]] = {}
         table_name = ""
-        for kind, text in _statements(function.body):
+        for number, (kind, text) in enumerate(_statements(function.body)):
             if kind == "{":
                 scopes.append({})
             elif kind == "}":
@@ -293,7 +294,7 @@ class _Linker:
             elif text.startswith("."):
                 self._declare(text, scopes[-1])
             else:
-                self._statement(text, scopes, prefix, back, stack)
+                self._statement(text, scopes, prefix, back, stack, number)
         for item in self.items:
             if isinstance(item, Instruction) and item.opcode == "brx" and item.targets[0] in {prefix + t for t in tables}:
                 item.targets = tables[item.targets[0].removeprefix(prefix)]
@@ -317,7 +318,7 @@ class _Linker:
         elif not text.startswith(".pragma"):
             raise PtxError(f"Unknown directive: '{text}'.")
 
-    def _statement(self, text: str, scopes: list[Scope], prefix: str, back: str, stack: tuple[str, ...]) -> None:
+    def _statement(self, text: str, scopes: list[Scope], prefix: str, back: str, stack: tuple[str, ...], number: int) -> None:
         found = _STATEMENT.fullmatch(text)
         if found is None:
             raise PtxError(f"Unknown statement: '{text}'.")
@@ -327,7 +328,7 @@ class _Linker:
         guard = self._resolve(predicate, scopes, text) if predicate else None
         if guard is not None and not (isinstance(guard, Register) and guard.size == 0):
             raise PtxError(f"The guard is no predicate: '{text}'.")
-        made = Instruction(opcode, modifiers, (), guard, bool(bang), text)
+        made = Instruction(opcode, modifiers, (), guard, bool(bang), text, place=(stack[-1], number))
         if opcode == "call":
             self._call(made, words, scopes, prefix, stack)
             return
@@ -360,7 +361,7 @@ class _Linker:
         self.calls += 1
         inner, back = f"{prefix}{name}#{self.calls}:", f"{prefix}back#{self.calls}"
         before = len(self.variables)
-        entered = Instruction("enter", (), (), None, False, call.source)
+        entered = Instruction("enter", (), (), None, False, call.source, place=call.place)
         self.items.append(entered)
         self._function(callee, outer, inner, back, stack)
         entered.operands = tuple(Symbol(v) for v in self.variables[before:] if v.space == "local")
