@@ -3,10 +3,10 @@
     FELSINA_DATA=<folder> python benchmarks/trees.py [file.laz ...]
 
 Processor seconds of one thread, best of several, warm. Kernels on a canopy of `SIZE` cells of crowns; the reference for the
-crowns is what one would write with scipy: Gaussian smoothing, maxima of a window of 3.5 m, watershed from them. The chain reads
-every point of a file twice: ingest, ground filter, terrain model, canopy, crowns, returns, table; the reference is lasR 0.85
-Mpts/s for reading, terrain model, canopy and crowns on one core of an i7-1355U (published for another machine, and without a
-ground filter). Files without vegetation classes have their unclassified returns from 2 m above ground taken as canopy.
+crowns is what one would write with scipy: Gaussian smoothing, maxima of a window of 3.5 m, watershed from them. The chain is
+ingest, ground filter, terrain model, canopy, crowns, returns, table; the reference is lasR, 0.85 Mpts/s for reading, terrain
+model, heights above it, canopy and crowns on one core of an i7-1355U (a published figure of another machine, without a ground
+filter). Files without vegetation classes have their unclassified returns from 2 m above ground taken as canopy.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from felsina.engine.district.truth import truth_record
 from felsina.engine.grid import Grid
 from felsina.engine.io.las import PointFile, Points, scan_headers
 from felsina.engine.parallel.device import CpuDevice
-from felsina.engine.parallel.partition import Partition
 from felsina.engine.parallel.world import World
 from felsina.engine.processes.ground import filter_ground
 from felsina.engine.processes.ingest import ingest
@@ -45,7 +44,7 @@ from felsina.engine.processes.terrain import (
     lowest_return,
     roof_cells,
 )
-from felsina.engine.processes.trees import ReturnTally, Trees, find_crowns, measure_trees
+from felsina.engine.processes.trees import KeptPoints, ReturnTally, Trees, close_canopy, find_crowns, measure_trees
 from felsina.kernels.vegetation.crowns import delineate
 
 CELL = 0.5  # m
@@ -92,34 +91,42 @@ def reference(canopy: NDArray[np.float32]) -> int:
     return int(n)
 
 
-def chain(files: list[PointFile], crs: str) -> tuple[Trees, dict[str, int], dict[str, float]]:
+def chain(files: list[PointFile], cell: float) -> tuple[Trees, dict[str, int], dict[str, float]]:
     """Make trees of files as the terrain job would, and return them, what was no tree, and the seconds of each part."""
     world, clock, marks = World.serial(), time.process_time, {}
     bounds = np.array([f.bounds for f in files])
-    grid = Grid.covering(crs, (*bounds[:, :2].min(axis=0).tolist(), *bounds[:, 2:].max(axis=0).tolist()), CELL)
-    partition, windows, cell_mm = Partition.of(grid.shape, 512, 1), [(slice(0, grid.ny), slice(0, grid.nx))], round(CELL * 1000)
+    grid = Grid.covering(files[0].crs, (*bounds[:, :2].min(axis=0).tolist(), *bounds[:, 2:].max(axis=0).tolist()), cell)
+    windows, cell_mm = [(slice(0, grid.ny), slice(0, grid.nx))], round(cell * 1000)
     rasters = PointRasters.empty(world, grid.shape)
     binning = Binning(CpuDevice(), rasters, windows, cell_mm)
+
+    kept = KeptPoints()
 
     def bin_all(points: Points) -> None:
         binning.add_heights(points.x, points.y, points.z)
         binning.add_classes(points.x, points.y, points.z, points.classification)
+        kept.add(points)
 
     start = clock()
-    read = ingest(world, files, grid, bin_all, partition)
+    read = ingest(world, files, grid, bin_all)
     marks["read and bin"], start = clock() - start, clock()
-    filter_ground(world, lowest_return(world, rasters), CELL, 18.0, 0.18)
+    filter_ground(world, lowest_return(world, rasters), cell, 18.0, 0.18)
     marks["ground filter"], start = clock() - start, clock()
     ground = ground_elevation(world, rasters)
     marks["terrain model"], start = clock() - start, clock()
     roof = roof_cells(world, rasters, ground, np.full(grid.shape, -1, np.int32), 0)
     canopy = canopy_height(rasters, ground, roof, any(read.classes[c] for c in VEGETATION))
+    canopy = close_canopy(world, canopy, (rasters.count == 0) & ~roof)
     marks["canopy"], start = clock() - start, clock()
-    crowns = find_crowns(world, canopy, CELL)
+    crowns = find_crowns(world, canopy, cell)
     marks["crowns"], start = clock() - start, clock()
     tally = ReturnTally(world, crowns, ground, windows, cell_mm)
-    ingest(world, files, grid, lambda points: tally.add(points, points.classification), partition)
-    marks["read again and count"], start = clock() - start, clock()
+    batches = kept.batches(world)
+    if batches is None:
+        ingest(world, files, grid, lambda points: tally.add(points, points.classification))
+    for points in batches or []:
+        tally.add(points, points.classification)
+    marks["returns"], start = clock() - start, clock()
     trees, _, refused = measure_trees(world, crowns, tally, grid)
     marks["table and rasters"] = clock() - start
     return trees, refused, marks
@@ -192,11 +199,13 @@ def main() -> int:
         print(f"There is no folder '{folder}'; set FELSINA_DATA to the folder of real data.", file=sys.stderr)
     for paths, crs in jobs:
         files = scan_headers(paths, crs or None)
-        chain(files, files[0].crs)
-        trees, refused, marks = min((chain(files, files[0].crs) for _ in range(3)), key=lambda c: sum(c[2].values()))
-        points = sum(f.count for f in files)
+        points, bounds = sum(f.count for f in files), np.array([f.bounds for f in files])
+        area = float(np.prod(bounds[:, 2:].max(axis=0) - bounds[:, :2].min(axis=0)))
+        cell = max(CELL, round(np.sqrt(area / points) / CELL) * CELL)  # about the spacing of the points
+        runs = [chain(files, cell) for _ in range(4)]
+        trees, refused, marks = min(runs, key=lambda run: sum(run[2].values()))
         rate = points / sum(marks.values()) / 1e6
-        print(f"{paths[0].name}, {points:,} points: {rate:.2f} Mpts/s, lasR {LASR}, ratio {rate / LASR:.2f}")
+        print(f"{paths[0].name}, {points:,} points, cells of {cell} m: {rate:.2f} Mpts/s, lasR {LASR}, ratio {rate / LASR:.2f}")
         print("  ms: " + ", ".join(f"{name} {1000 * spent:.0f}" for name, spent in marks.items()))
         spread = [", ".join(f"{q:.1f}" for q in np.nanpercentile(v, [5, 25, 50, 75, 95])) for v in spreads(trees)]
         print(f"  {len(trees)} trees, no trees: {refused}; 5, 25, 50, 75, 95 %:")

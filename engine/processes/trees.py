@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from felsina.engine.grid import BLOCK, Grid
+from felsina.engine.io.las import Points
 from felsina.engine.parallel.world import Rows, Window, World
 from felsina.engine.processes.classify import Cloud
 from felsina.kernels.vegetation import canopy as leaves
@@ -43,6 +44,8 @@ from felsina.kernels.vegetation.returns import (
 
 # ASPRS classes that are no part of a crown nor of the ground below it: buildings, noise, wires and their towers, bridges.
 NO_VEGETATION = (6, 7, 13, 14, 15, 16, 17, 18)
+KEPT_POINTS = 4_000_000  # of a rank between two passes: 92 MB
+CLOSINGS = 2  # pits of up to about 3 x 3 cells
 REASONS = ("too_small", "too_narrow", "too_few_returns", "not_penetrated")
 
 
@@ -156,6 +159,40 @@ class CanopyRasters:
     leaf_area_index: NDArray[np.float32]
 
 
+def close_canopy(
+    world: World, canopy: NDArray[np.float32], unseen: NDArray[np.bool_], passes: int = CLOSINGS
+) -> NDArray[np.float32]:
+    """Return a canopy whose pits are filled: cells without any return among canopy. Collective.
+
+    Parameters
+    ----------
+    canopy : (ny, nx) float32
+        Height of the vegetation above ground [m], 0 where there is none; on every rank.
+    unseen : (ny, nx) bool
+        Cells without a return that are not roofs; this rank's share of the rows at least.
+    passes : each fills pits from the canopy before it
+
+    Returns
+    -------
+    (ny, nx) float32 shared [m], whole millimetres
+    """
+    shape = canopy.shape
+    mine = world.share_of(shape[0], BLOCK)
+    written: list[Window] = [(slice(*mine),)]
+    height, spare = (world.shared(shape, np.int32) for _ in range(2))
+    canopy_millimetres(canopy, mine, height)
+    for _ in range(passes):
+        world.synchronise(height, written)
+        leaves.close_rows(height, unseen, mine, spare)
+        height, spare = spare, height
+    closed: NDArray[np.float32] = world.shared(shape, np.float32)
+    closed[slice(*mine)] = height[slice(*mine)] / 1000.0
+    world.synchronise(closed, written)
+    for array in (height, spare):
+        world.release(array)
+    return closed
+
+
 def find_crowns(world: World, canopy: NDArray[np.float32], cell_m: float, rules: CrownRules | None = None) -> Crowns:
     """Return the crowns of the whole grid; what `kernels.vegetation.crowns.delineate` finds. Collective.
 
@@ -188,6 +225,32 @@ def find_crowns(world: World, canopy: NDArray[np.float32], cell_m: float, rules:
     for array in (height, spare, link):
         world.release(array)
     return Crowns(index, raw, top)
+
+
+class KeptPoints:
+    """Points of a first pass over the files, kept for a second one that need not read them again: up to a number per rank.
+
+    Parameters
+    ----------
+    limit : points beyond which a rank keeps none
+    """
+
+    def __init__(self, limit: int = KEPT_POINTS) -> None:
+        self._limit, self._n = limit, 0
+        self._parts: list[Points] = []
+
+    def add(self, points: Points) -> None:
+        """Keep a batch, while there is room for it."""
+        self._n += len(points)
+        if self._n > self._limit:
+            self._parts.clear()
+        elif len(points):
+            self._parts.append(points)
+
+    def batches(self, world: World) -> list[Points] | None:
+        """Return the batches of this rank; None on every rank, to read again, where any had more than the limit. Collective."""
+        over = world.reduce_exact(np.array([self._n > self._limit], np.int64), "max")
+        return None if over[0] else self._parts
 
 
 class ReturnTally:
@@ -283,7 +346,7 @@ def _table(sums: CrownSums, returns: Profiles, grid: Grid, rules: CrownRules) ->
     cells = np.maximum(sums.total[:, 0], 1)
     area = (sums.total[:, 0] * (cell * cell)).astype(np.float64)
     base, count = leaves.crown_base(returns.every)
-    gap = leaves.gap_fraction(returns.first, base, sums.total[:, 3] / float(PULSE))
+    gap = leaves.gap_fraction(returns.energy, base, sums.total[:, 3] / float(PULSE))
     trees = Trees(
         x=grid.west + (sums.total[:, 1] / cells + 0.5) * cell,
         y=grid.north - (sums.total[:, 2] / cells + 0.5) * cell,

@@ -4,15 +4,16 @@ Crown base: by height, the returns of a crown have a gap between what grows or l
 crown. From the median return down, the first gap of 1 m of layers that are as good as empty ends the crown; its base is the
 height that one return in a hundred above the gap lies below. The outermost returns are strays and branches of neighbours.
 
-Leaf area: light and pulses meet the leaves alike. Of n pulses over a crown, n_hit have their first return in it; the share P of
-the others passes it, and by Beer and Lambert with the extinction k of leaves at random (Monsi and Saeki 1953; 0.5 for a
-spherical distribution of their angles and light from above)
+Leaf area: light and pulses meet the leaves alike. Of n pulses over a crown n_hit end in it, one of several returns shared
+evenly by them; the share P of the others passes it, and by Beer and Lambert with the extinction k of leaves at random
+(Monsi and Saeki 1953; 0.5 for a spherical distribution of their angles and light from above)
 
     P = 1 - n_hit / n,    LAI = -ln(P) / k
 
-n is the density of pulses around the crown times its area: first returns from the ground below a crown would count those that
-came aslant beneath it. LAI is effective, a proxy: pulses wider than a gap find it too small, wood counts as leaf, clumping is
-not corrected (Solberg et al. 2009, Remote Sensing of Environment 113, 2317-2327).
+n is the density of pulses around the crown times its area: returns from the ground below a crown would count pulses that came
+aslant beneath it. Counting first returns alone would leave no gaps: whatever a wide pulse meets first sends one back. LAI is
+effective, a proxy: wood counts as leaf, clumping is not corrected, and no measurement on the ground calibrates it (Solberg et
+al. 2009, Remote Sensing of Environment 113, 2317-2327, share two returns in the same way).
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from numba import prange
 from numpy.typing import NDArray
 
 from felsina.kernels._backend import cell, rows, threads
-from felsina.kernels.vegetation.returns import LAYER
+from felsina.kernels.vegetation.returns import LAYER, PULSE
 
 EXTINCTION = 0.5  # 1; leaves at random, light from above
 LOWEST = 500  # mm; lower returns are ground, grass and what is parked on it
 GAP = 1000  # mm; an understorey is parted from a crown by at least this
+PIT_NEIGHBOURS = 4  # of 8 that are canopy: an unseen cell among them is a pit
 BASE_SHARE = 100  # one return in this many lies below the crown base
 BASE_OF_SHRUBS = 4  # vegetation that is of no tree begins at its height divided by this, as UMEP takes for trees
 _EMPTY = 500  # a layer is as good as empty where it has at most one return in this many
@@ -42,7 +44,7 @@ def crown_base(every: NDArray[np.int32]) -> tuple[NDArray[np.float64], NDArray[n
     return base, count
 
 
-def gap_fraction(first: NDArray[np.int32], base: NDArray[np.float64], pulses: NDArray[np.float64]) -> NDArray[np.float64]:
+def gap_fraction(energy: NDArray[np.int32], base: NDArray[np.float64], pulses: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the share of the pulses over each crown that pass it.
 
     P = max(1 - n_hit / n, 1 / (2 n))
@@ -51,8 +53,8 @@ def gap_fraction(first: NDArray[np.int32], base: NDArray[np.float64], pulses: ND
 
     Parameters
     ----------
-    first : (m, n_layer) int32
-        First returns by layer.
+    energy : (m, n_layer) int32
+        Pulses that ended in each layer [1 / `PULSE`].
     base : (m,)
         Height of the crown's base [m].
     pulses : (m,)
@@ -63,8 +65,8 @@ def gap_fraction(first: NDArray[np.int32], base: NDArray[np.float64], pulses: ND
     (m,) float64
         NaN where a crown has no base or less than a pulse.
     """
-    gap = np.empty(len(first))
-    _gap_fraction(first, base, pulses, gap)
+    gap = np.empty(len(energy))
+    _gap_fraction(energy, base, pulses, gap)
     return gap
 
 
@@ -73,6 +75,20 @@ def leaf_area_index(gap: NDArray[np.float64], extinction: float = EXTINCTION) ->
     index = np.empty(len(gap))
     _leaf_area_index(gap, np.float64(extinction), index)
     return index
+
+
+def close_rows(height: NDArray[np.int32], unseen: NDArray[np.bool_], rows: tuple[int, int], out: NDArray[np.int32]) -> None:
+    """Fill pits of a canopy once, in the rows [j0, j1): unseen cells at least half of whose 8 neighbours are canopy.
+
+    Parameters
+    ----------
+    height, out : (ny, nx) int32
+        Canopy [mm], 0 where there is none; not the same array. A pit gets the mean of the neighbours that are canopy.
+    unseen : (ny, nx) bool
+        Cells without any return: a return from the ground is a gap in the canopy and stays one.
+    rows : (j0, j1)
+    """
+    _close(height, unseen, *rows, out)
 
 
 def base_rows(
@@ -131,6 +147,22 @@ def leaf_rows(
     _leaf(crown, canopy, base, leaf_area, *rows, out)
 
 
+@threads
+def _close(height, unseen, j0, j1, out):
+    ny, nx = height.shape
+    for j in prange(j0, j1):
+        for i in range(nx):
+            out[j, i] = height[j, i]
+            if height[j, i] == 0 and unseen[j, i]:
+                total, n = np.int64(0), np.int64(0)
+                for jj in range(max(j - 1, 0), min(j + 2, ny)):
+                    for ii in range(max(i - 1, 0), min(i + 2, nx)):
+                        total += height[jj, ii]
+                        n += height[jj, ii] > 0
+                if n >= PIT_NEIGHBOURS:
+                    out[j, i] = (2 * total + n) // (2 * n)
+
+
 @rows
 def _crown_base(every, base, count):
     lowest, gap = LOWEST // LAYER, GAP // LAYER
@@ -166,13 +198,13 @@ def _base_of(profile, n, lowest, gap):
 
 
 @rows
-def _gap_fraction(first, base, pulses, gap):
-    for s in range(first.shape[0]):
+def _gap_fraction(energy, base, pulses, gap):
+    for s in range(energy.shape[0]):
         hit = np.int64(0)
-        for k in range(first.shape[1]):
-            hit += first[s, k] if (k + 1) * LAYER > base[s] * 1000.0 else 0
+        for k in range(energy.shape[1]):
+            hit += energy[s, k] if (k + 1) * LAYER > base[s] * 1000.0 else 0
         n = pulses[s]
-        gap[s] = max(1.0 - hit / n, 0.5 / n) if n >= 1.0 and base[s] >= 0.0 else np.nan
+        gap[s] = max(1.0 - hit / (n * PULSE), 0.5 / n) if n >= 1.0 and base[s] >= 0.0 else np.nan
 
 
 @rows

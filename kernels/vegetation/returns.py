@@ -19,7 +19,7 @@ from felsina.kernels.pointcloud.raster import flat_cell, whole_millimetres
 LAYER = 250  # mm; layer of a vertical profile
 N_LAYER = 160  # 40 m; higher returns are counted in the last
 N_DIRECTION = 16  # in half a circle: the longest chord is at most 0.5 % longer than what they see
-PULSE = 1024  # parts of a pulse that densities are counted in
+PULSE = 2520  # parts of a pulse: a whole number for each of up to ten returns
 _UNIT = 4096  # length of the vectors of the directions
 
 
@@ -29,7 +29,7 @@ class CrownSums(NamedTuple):
     Attributes
     ----------
     total : (m, 4) int64
-        Cells, sums of their column and row numbers, and pulses that would reach them [1 / 1024].
+        Cells, sums of their column and row numbers, and pulses that would reach them [1 / `PULSE`].
     greatest : (m, 1 + 2 N_DIRECTION) int32
         Highest canopy [mm]; farthest cell along each direction and against it [cells / 4096].
     """
@@ -43,14 +43,16 @@ class Profiles(NamedTuple):
 
     Attributes
     ----------
-    every, first : (m, N_LAYER) int32
-        Returns, and first returns of their pulse, by height above ground in layers of `LAYER`.
+    every : (m, N_LAYER) int32
+        Returns by height above ground in layers of `LAYER`.
+    energy : (m, N_LAYER) int32
+        Pulses that ended there [1 / `PULSE`]: a pulse of several returns is shared evenly by them.
     multiple : (m,) int32
         Returns of pulses that have several.
     """
 
     every: NDArray[np.int32]
-    first: NDArray[np.int32]
+    energy: NDArray[np.int32]
     multiple: NDArray[np.int32]
 
 
@@ -65,7 +67,7 @@ def empty_profiles(m: int) -> Profiles:
 
 
 def density_rows(pulses: NDArray[np.int32], reach: int, rows: tuple[int, int], out: NDArray[np.int32]) -> None:
-    """Write the mean of a count over the square of 2 `reach` + 1 cells around each cell, in the rows [j0, j1) [1 / 1024].
+    """Write the mean of a count over the square of 2 `reach` + 1 cells around each cell, in the rows [j0, j1) [1 / `PULSE`].
 
     Pulses come aslant: what reaches the ground under a crown passed beside it. Counted over the crown and all around, as many
     arrive as were sent.
@@ -182,7 +184,7 @@ def _add_cells(crown, canopy, density, j0, j1, slot, directions, total, greatest
 @rows
 def _add_returns(
     x, y, z, classification, return_number, number_of_returns, left_out, crown, ground, cell_mm, slot, pulses,
-    every, first, multiple,
+    every, energy, multiple,
 ):  # fmt: skip
     ny, nx = crown.shape
     flat, floor, arrived = crown.ravel(), ground.ravel(), pulses.ravel()
@@ -202,7 +204,7 @@ def _add_returns(
         height = np.int64(z[p]) - whole_millimetres(floor[k])
         layer = min(max(height, np.int64(0)) // LAYER, n_layer - 1)
         every[s, layer] += np.int32(1)
-        first[s, layer] += is_first
+        energy[s, layer] += np.int32(PULSE // max(np.int64(number_of_returns[p]), np.int64(1)))
         multiple[s] += np.int32(number_of_returns[p] > 1)
 
 
@@ -215,7 +217,7 @@ def _density(pulses, reach, j0, j1, out):
 
 @rows
 def _density_row(band, reach, out):
-    """Write the mean over all rows of a band and 2 `reach` + 1 columns [1 / 1024]."""
+    """Write the mean over all rows of a band and 2 `reach` + 1 columns [1 / `PULSE`]."""
     n_row, nx = band.shape
     column = np.zeros(nx, np.int64)
     for j in range(n_row):
