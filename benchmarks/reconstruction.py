@@ -4,9 +4,9 @@
 
 Points of the building class in each footprint, ground from the returns around it. RMSE of these points to the roof faces and to
 all faces of the solid, per building, percentiles over buildings; median number of faces; solids that the ISO 19107 check
-accepts; milliseconds a building by stage and buildings a second on one thread, the three levels of detail together, reading
-counted apart. roofer 1.1.0-beta.1 gave on Delft 0.458/1.225 m (roof), 0.188/0.480 m (solid), 20 faces, 43 buildings a second on
-the machine it was measured on; its model is measured here by the same routine where the data folder has it.
+accepts; processor milliseconds a building by stage and buildings a second on one thread, the three levels of detail together,
+reading counted apart. roofer 1.1.0-beta.1 gave on Delft 0.458/1.225 m (roof), 0.188/0.480 m (solid), 20 faces, 43 buildings a
+second on the machine it was measured on; its model is measured here by the same routine where the data folder has it.
 `--keep` thins the cloud, `--shuffle` permutes it, `--crop` gives each building a cloud of its own: the bytes must not change.
 """
 
@@ -20,6 +20,7 @@ import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,19 @@ SCENES: dict[str, tuple[list[str], str, str, str, str]] = {
         "peer_outputs/ign_roofer_1.1.0b1.city.jsonl.gz",
     ),
 }
+STAGES = {
+    "sorting": ("canonical_order",),
+    "neighbours, normals": ("find_neighbours",),
+    "planes": ("detect_planes",),
+    "lines": ("find_roof_lines",),
+    "arrangement": ("arrange",),
+    "costs": ("locate_points_in_faces", "data_costs", "smoothness_costs", "face_centroids"),
+    "labels": ("label_faces",),
+    "partition": ("dissolve", "tidy"),
+    "solids": ("build_solid",),
+    "ISO 19107 check": ("check_solids",),
+}
+STOREY_MM = 3000  # below the lowest roof point, where no ground is seen
 MOST_POINTS = 400  # of a building that are measured, every k-th: as many as the published figures rest on
 BUILDING, GROUND = 6, 2
 
@@ -156,9 +170,9 @@ class Scene:
         data = Path(os.environ.get("FELSINA_DATA", "../shared/data")) / "lidar"
         files, footprints, self.crs, column, peer = SCENES[name]
         self.peer = data / peer
-        start = time.perf_counter()
+        start = time.process_time()
         points, classes = read_points([data / f for f in files])
-        self.reading = time.perf_counter() - start
+        self.reading = time.process_time() - start
         random = np.random.default_rng(1 if shuffle is None else shuffle)
         if keep < 1.0:
             chosen = random.random(len(points)) < keep
@@ -169,24 +183,39 @@ class Scene:
         self.footprints: Footprints = read_footprints(data / footprints, self.crs, None if column == "fid" else column)
         self.points, self.classes = points, classes
 
-    def shared(self) -> tuple[list[NDArray[np.int64]], NDArray[np.int64], NDArray[np.int64]]:
+    def cropped(self) -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:
+        """Do as `shared` with a cloud for each building that ends 10 m from it."""
+        clouds, ground = [], np.empty(len(self.footprints), np.int64)
+        for i, parts in enumerate(self.footprints.geometry):
+            if not parts:
+                clouds.append(np.empty((0, 3), np.int64))
+                continue
+            bounds = np.array([p.bounds for p in parts]) * 1000
+            low, high = bounds[:, :2].min(axis=0) - 10_000, bounds[:, 2:].max(axis=0) + 10_000
+            near = ((self.points[:, :2] >= low) & (self.points[:, :2] <= high)).all(axis=1)
+            one, base = self.shared(self.points[near], self.classes[near])
+            clouds.append(one[i])
+            ground[i] = base[i]
+        return clouds, ground
+
+    def shared(self, cloud: NDArray[np.int64], classes: NDArray[np.uint8]) -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:
         """Return the building points of each footprint, and its ground [mm]."""
         flat = self.footprints.polygons()
         n = len(self.footprints)
-        points = self.points[self.classes == BUILDING]
+        points = cloud[classes == BUILDING]
         xy = np.ascontiguousarray(points[:, :2])
         offsets, owner = locate_points_in_all(xy, flat.xy, flat.ring_offsets, flat.shape_offsets)
         row = np.repeat(np.arange(len(points)), np.diff(offsets))
         order = np.argsort(owner, kind="stable")
         cuts = np.searchsorted(owner[order], np.arange(n + 1))
         gathered = points[row[order]]
-        bare = self.points[self.classes == GROUND]
+        clouds = [gathered[a:b] for a, b in itertools.pairwise(cuts)]
+        bare = cloud[classes == GROUND]
         near, members = locate_points_nearby(
             np.ascontiguousarray(bare[:, :2]), GROUND_REACH_MM, flat.xy, flat.ring_offsets, flat.shape_offsets
         )
-        otherwise = np.full(n, int(np.median(bare[:, 2])) if len(bare) else 0)
-        ground = ground_of_returns(bare[members, 2], np.repeat(np.arange(n), np.diff(near)), otherwise)
-        return [gathered[a:b] for a, b in itertools.pairwise(cuts)], ground, np.diff(near)
+        otherwise = np.array([int(c[:, 2].min()) - STOREY_MM if len(c) else 0 for c in clouds])
+        return clouds, ground_of_returns(bare[members, 2], np.repeat(np.arange(n), np.diff(near)), otherwise)
 
 
 def rings_of(scene: Scene, row: int) -> tuple[list[list[NDArray[np.int64]]], NDArray[np.int64]]:
@@ -205,6 +234,7 @@ def main() -> int:
     parser.add_argument("scene", nargs="?", default="delft", choices=SCENES)
     parser.add_argument("--keep", type=float, default=1.0, help="share of the points kept")
     parser.add_argument("--shuffle", type=int, help="seed of a permutation of the points")
+    parser.add_argument("--crop", action="store_true", help="a cloud of its own for each building")
     parser.add_argument("--out", type=Path, default=None, help="CityJSONSeq to write")
     parser.add_argument("--worst", type=int, default=0, help="buildings to list, largest RMSE first")
     parser.add_argument("--fast", action="store_true", help="measure no distances")
@@ -213,7 +243,7 @@ def main() -> int:
     n = len(scene.footprints)
     usable = [i for i in range(n) if not scene.footprints.rejected[i]]
     prepared = [rings_of(scene, i) for i in range(n)]
-    clouds, ground, _ = scene.shared()
+    clouds, ground = scene.cropped() if arguments.crop else scene.shared(scene.points, scene.classes)
 
     def build(i: int) -> reconstruction.Building:
         rings, origin = prepared[i]
@@ -221,14 +251,14 @@ def main() -> int:
 
     for i in usable[:3]:  # compile, or load from the cache
         build(i)
-    start = time.perf_counter()
-    scene.shared()
-    sharing = time.perf_counter() - start
+    start = time.process_time()
+    scene.shared(scene.points, scene.classes)
+    sharing = time.process_time() - start
     made, seconds = {}, {}
     for i in usable:
-        start = time.perf_counter()
+        start = time.process_time()
         made[i] = build(i)
-        seconds[i] = time.perf_counter() - start
+        seconds[i] = time.process_time() - start
     each = 1e3 * np.array(list(seconds.values()))
     total = each.sum() / 1e3 + sharing
     print(f"{arguments.scene}: {n} footprints, {len(usable)} usable, {sum(map(len, clouds)):,} points in them")
@@ -236,6 +266,7 @@ def main() -> int:
     print(f"points to footprints and ground {1e3 * sharing / len(usable):.2f}")
     print(f"  {len(usable) / total:.0f} buildings/s, {len(usable) / (total + scene.reading):.0f} with reading", end="")
     print(f" ({scene.reading:.2f} s); roofer 43 with reading, on the machine it was measured on")
+    print("  of which, in a pass of its own:", stages(build, usable))
     print("  reasons:", dict(Counter(reconstruction.REASONS[b.reason] for b in made.values())))
     wrong = Counter()
     for b in made.values():
@@ -249,6 +280,35 @@ def main() -> int:
     if arguments.out:
         write(scene, made, prepared, arguments.out)
     return 0
+
+
+def stages(build: Callable[[int], Any], rows: list[int]) -> str:
+    """Return the milliseconds a building that each stage takes; the rest is Python between them."""
+    spent = dict.fromkeys(STAGES, 0.0)
+    kept = {name: getattr(reconstruction, name) for names in STAGES.values() for name in names}
+
+    def timed(stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any, **named: Any) -> Any:
+            start = time.process_time()
+            result = function(*arguments, **named)
+            spent[stage] += time.process_time() - start
+            return result
+
+        return run
+
+    try:
+        for stage, names in STAGES.items():
+            for name in names:
+                setattr(reconstruction, name, timed(stage, kept[name]))
+        start = time.process_time()
+        for i in rows:
+            build(i)
+        total = time.process_time() - start
+    finally:
+        for name, function in kept.items():
+            setattr(reconstruction, name, function)
+    spent["rest"] = total - sum(spent.values())
+    return ", ".join(f"{stage} {1e3 * t / len(rows):.2f}" for stage, t in spent.items())
 
 
 def report(scene: Scene, made: dict[int, Any], clouds: list[NDArray[np.int64]], prepared: list[Any], worst: int) -> None:

@@ -24,6 +24,7 @@ from felsina.kernels.geometry.labelling import label_faces
 from felsina.kernels.geometry.membership import locate_points
 from felsina.kernels.geometry.polygons import canonical_order
 from felsina.kernels.geometry.roof_edges import LineOptions, find_roof_lines
+from felsina.kernels.geometry.roof_levels import connected_parts, level_steps
 from felsina.kernels.geometry.roof_partition import dissolve, tidy
 from felsina.kernels.geometry.roof_solid import BUILT, UNEVEN, RoofSolid, build_solid
 from felsina.kernels.geometry.solids import VALID, check_solids
@@ -321,11 +322,12 @@ def _attempt(part: _Part, label: Integers, coefficients: Floats, ground: int) ->
         bare = dissolve(a.xy, a.origin, a.face, a.source, label)
         for straight, short, move in _VARIANTS:
             partition = tidy(bare, coefficients, part.outline, straight, short, move)
-            solid, outcome, _ = build_solid(partition, coefficients, ground)
-            if solid is not None and not _is_valid(solid):
-                solid, outcome, _ = build_solid(partition, coefficients, ground, joins_walls=False)
-            if solid is not None and _is_valid(solid):
-                return solid, reason
+            for joins_walls in (True, False):
+                solid, outcome, _ = build_solid(partition, coefficients, ground, joins_walls=joins_walls)
+                if solid is not None and _is_valid(solid):
+                    return solid, reason
+                if outcome != BUILT:
+                    break
             if outcome == UNEVEN and uneven is None:
                 # Where the labels are at fault and not the tidying, other tidying does not help.
                 uneven = build_solid(bare, coefficients, ground)[2]
@@ -373,7 +375,7 @@ def _cost(part: _Part, face: int, label: int) -> int:
 def _merge_smallest(part: _Part, label: Integers) -> bool:
     """Give the smallest connected part of one label to its cheapest neighbour; return whether there was one."""
     a = part.arrangement
-    component = _components(a, label)
+    component = connected_parts(a.face, label)
     areas = np.zeros(int(component.max()) + 1, np.int64)
     np.add.at(areas, component, a.area2)
     left, right = a.face[0::2], a.face[1::2]
@@ -390,53 +392,11 @@ def _merge_smallest(part: _Part, label: Integers) -> bool:
     return False
 
 
-def _components(a: Arrangement, label: Integers) -> Integers:
-    """Return the connected part of faces of one label that each face belongs to, numbered by its lowest face."""
-    parent = np.arange(len(label))
-    left, right = a.face[0::2], a.face[1::2]
-    inner = (left >= 0) & (right >= 0)
-    inner[inner] = label[left[inner]] == label[right[inner]]
-    pairs = np.stack((left[inner], right[inner]), axis=1)
-    while True:
-        low = np.minimum(parent[pairs[:, 0]], parent[pairs[:, 1]])
-        before = parent.copy()
-        np.minimum.at(parent, pairs[:, 0], low)
-        np.minimum.at(parent, pairs[:, 1], low)
-        if (parent == before).all():
-            break
-    return np.unique(parent, return_inverse=True)[1].astype(np.int64)
-
-
 def _steps(part: _Part, ground: int, options: Options) -> tuple[Integers, Floats]:
     """Return labels and level planes of LoD1.3: parts that touch and differ by less than a step take their mean height."""
     a = part.arrangement
-    component = _components(a, part.label)
-    c = part.coefficients[part.label]
-    z = c[:, 0] * part.centroid[:, 0] + c[:, 1] * part.centroid[:, 1] + c[:, 2]
-    n = int(component.max()) + 1
-    area, volume = np.zeros(n), np.zeros(n)
-    np.add.at(area, component, a.area2.astype(np.float64))
-    np.add.at(volume, component, a.area2 * z)
-    left, right = a.face[0::2], a.face[1::2]
-    inner = (left >= 0) & (right >= 0)
-    touching = np.unique(np.sort(np.stack((component[left[inner]], component[right[inner]]), axis=1), axis=1), axis=0)
-    group = np.arange(n)
-    while True:
-        pairs = group[touching]
-        pairs = pairs[pairs[:, 0] != pairs[:, 1]]
-        if len(pairs) == 0:
-            break
-        pairs = np.unique(np.sort(pairs, axis=1), axis=0)
-        height = volume / np.maximum(area, 1e-9)
-        gap = np.abs(height[pairs[:, 0]] - height[pairs[:, 1]])
-        k = int(np.lexsort((pairs[:, 1], pairs[:, 0], gap))[0])
-        if gap[k] >= options.step * 1000:
-            break
-        keep, gone = pairs[k]
-        area[keep] += area[gone]
-        volume[keep] += volume[gone]
-        group[group == gone] = keep
-    levels = np.zeros((n, 3))
-    height = np.floor(volume / np.maximum(area, 1e-9) + 0.5)
-    levels[:, 2] = np.maximum(height, ground + options.least_height * 1000)
-    return group[component].astype(np.int64), levels
+    connected = connected_parts(a.face, part.label)
+    group, height = level_steps(a.face, a.area2, connected, part.label, part.centroid, part.coefficients, options.step * 1000)
+    levels = np.zeros((len(height), 3))
+    levels[:, 2] = np.maximum(np.floor(height + 0.5), ground + options.least_height * 1000)
+    return group, levels

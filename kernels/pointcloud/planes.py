@@ -29,8 +29,8 @@ MIN_POINTS = 6
 MERGE_COSINE = math.cos(math.radians(5.0))
 MERGE_DISTANCE_M = 0.12
 STEEPEST_NZ = 0.2  # vertical component of a roof's normal; steeper planes (78 degrees) are walls
-_GRID_SHARE = 0.55  # cell size over the size of a square that holds k points: one ring of cells then mostly is enough
-_FARTHEST_RING = 3
+_GRID_SHARE = 0.45  # cell size over the side of a square that holds k points: one or two rings of cells then are enough
+_FARTHEST_RING = 4
 
 
 class Neighbours(NamedTuple):
@@ -40,7 +40,7 @@ class Neighbours(NamedTuple):
     ----------
     nearest : (n, k) int32
         Nearest points by distance in space, the point itself first, ties by index; -1 where there are fewer. Exact as long as
-        they lie within three cells in plan (1.6 times the side of a square that holds k points): an outlier high above the
+        they lie within four cells in plan (1.8 times the side of a square that holds k points): an outlier high above the
         roof keeps those.
     normal : (n, 3) float64
         Unit normal, upwards.
@@ -184,47 +184,65 @@ def sort_into_cells(points, size):
     return start, order, nx, ny, west, south
 
 
+@cell
+def _insert(nearest, m, k, key):
+    """Insert a key into the k least so far, ascending; return how many there are."""
+    if m < k:
+        e = m
+        m += 1
+    elif key < nearest[k - 1]:
+        e = k - 1
+    else:
+        return m
+    while e > 0 and nearest[e - 1] > key:
+        nearest[e] = nearest[e - 1]
+        e -= 1
+    nearest[e] = key
+    return m
+
+
 @rows
 def _find_neighbours(points, k, k_normal, size, index, normal, roughness):
     start, order, nx, ny, west, south = sort_into_cells(points, size)
     n = len(points)
     sorted_points = points[order]
-    distance, found = np.empty(k, np.int64), np.empty(k, np.int64)
+    # Squared distance and number of a point in one key: ties go to the lower number. 2**63 holds a million points in 2.9 km.
+    shift = np.int64(1)
+    while (np.int64(1) << shift) < n:
+        shift += 1
+    mask = (np.int64(1) << shift) - 1
+    nearest = np.empty(k, np.int64)
     for i in range(n):
         px, py, pz = points[i, 0], points[i, 1], points[i, 2]
         cx, cy = (px - west) // size, (py - south) // size
         # Nothing outside the square of rings is nearer than its nearest side.
         margin = min(min(px - west - cx * size, (cx + 1) * size - (px - west)), py - south - cy * size)
         margin = min(margin, (cy + 1) * size - (py - south))
-        ring = 1
+        ring, m = 1, 0
         while True:
-            m = 0
             for row in range(max(cy - ring, 0), min(cy + ring, ny - 1) + 1):
-                first, last = start[row * nx + max(cx - ring, 0)], start[row * nx + min(cx + ring, nx - 1) + 1]
-                for t in range(first, last):
-                    dx, dy, dz = sorted_points[t, 0] - px, sorted_points[t, 1] - py, sorted_points[t, 2] - pz
-                    d = dx * dx + dy * dy + dz * dz
-                    j = order[t]
-                    if m < k:
-                        e = m
-                        m += 1
-                    elif d < distance[k - 1] or (d == distance[k - 1] and j < found[k - 1]):
-                        e = k - 1
-                    else:
+                # The whole row at the first ring and at the rim of a later one, else its two ends: the rest has been seen.
+                is_whole = ring == 1 or row == cy - ring or row == cy + ring
+                for part in range(1 if is_whole else 2):
+                    west_cell, east_cell = max(cx - ring, 0), min(cx + ring, nx - 1)
+                    if not is_whole and part == 0:
+                        east_cell = cx - ring
+                    elif not is_whole:
+                        west_cell = cx + ring
+                    if west_cell > east_cell or east_cell < 0 or west_cell >= nx:
                         continue
-                    while e > 0 and (distance[e - 1] > d or (distance[e - 1] == d and found[e - 1] > j)):
-                        distance[e], found[e] = distance[e - 1], found[e - 1]
-                        e -= 1
-                    distance[e], found[e] = d, j
+                    for t in range(start[row * nx + west_cell], start[row * nx + east_cell + 1]):
+                        dx, dy, dz = sorted_points[t, 0] - px, sorted_points[t, 1] - py, sorted_points[t, 2] - pz
+                        m = _insert(nearest, m, k, ((dx * dx + dy * dy + dz * dz) << shift) | order[t])
             reach = margin + ring * size
-            if m == k and (distance[k - 1] <= reach * reach or ring >= _FARTHEST_RING):
+            if m == k and ((nearest[k - 1] >> shift) <= reach * reach or ring >= _FARTHEST_RING):
                 break
             if ring > nx and ring > ny:
                 break
             ring += 1
         sx = sy = sz = sxx = sxy = sxz = syy = syz = szz = np.int64(0)
         for e in range(m):
-            j = found[e]
+            j = nearest[e] & mask
             index[i, e] = j
             if e < k_normal:
                 dx, dy, dz = points[j, 0] - px, points[j, 1] - py, points[j, 2] - pz
