@@ -135,7 +135,8 @@ def run_jobs(
             record.save()
         context = JobContext(city, world, device, run, record, job.name)
         start = time.perf_counter()
-        metrics = job.run(context)
+        with device.guard(f"what the job '{job.name}' works with"):
+            metrics = job.run(context)
         seconds = time.perf_counter() - start
         _finish(context, job, key, seconds, metrics)
     return record

@@ -262,9 +262,7 @@ class GpuDevice(Device):
     def _guarded(self, what: str) -> Iterator[None]:
         try:
             yield
-        except DeviceMemoryError:
-            raise
-        except MemoryError as error:
+        except self._cupy.cuda.memory.OutOfMemoryError as error:
             free, total = self._cupy.cuda.Device(self.gpu.index).mem_info
             used = self._pool.used_bytes()
             asked = re.search(r"allocating ([\d,]+) bytes", str(error))

@@ -192,15 +192,16 @@ def simulate_year(
     # The threads of a warp that follow one schedule read it together; results do not depend on the order of buildings.
     good = good[np.argsort(types.schedule_class[good], kind="stable")]
     kind = np.float64 if chosen.precision == "float64" else np.float32
-    found = zone.simulate(
-        device.put(parameters[:, good].astype(kind)),
-        device.put(types.schedule_class[good].astype(np.int32)),
-        device.put(archetypes.schedules(clock, chosen.heating_zone).astype(kind)),
-        device.put(_forcing(weather, chosen.albedo, device).astype(kind)),
-        device.put(clock.month().astype(np.int32)),
-        keep=(kept.start, kept.stop),
-        dtype=kind,
-    )
+    with device.guard(f"the year of {good.size:,} buildings"):
+        found = zone.simulate(
+            device.put(parameters[:, good].astype(kind)),
+            device.put(types.schedule_class[good].astype(np.int32)),
+            device.put(archetypes.schedules(clock, chosen.heating_zone).astype(kind)),
+            device.put(_forcing(weather, chosen.albedo, device).astype(kind)),
+            device.put(clock.month().astype(np.int32)),
+            keep=(kept.start, kept.stop),
+            dtype=kind,
+        )
     found = {name: device.get(value).astype(np.float64) for name, value in found.items()}
     values = _published(found, good, n, floor_area)
     if kept.stop > kept.start:
