@@ -72,8 +72,8 @@ def errors_name(world: World) -> Iterator[None]:
     """Let an error carry the world it happened in: the door aborts the other ranks when only this one knows."""
     try:
         yield
-    except FelsinaError as error:
-        error.world = world  # type: ignore[attr-defined]
+    except (FelsinaError, RuntimeError) as error:  # the second: a kernel that may not be compiled here
+        error.world = world  # type: ignore[union-attr]
         raise
 
 
