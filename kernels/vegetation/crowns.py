@@ -5,7 +5,8 @@ Every cell of the canopy is linked to one higher cell, every chain of links ends
 column. A cell is therefore told by the canopy around it, on no order of work: rows may be cut anywhere and threads may be many.
 
     smooth     binomial weights 1 2 1 in both directions; ground, roofs and what lies beyond the edge count as height 0
-    link       to the steepest of the 8 neighbours that are higher; where none is, to the nearest higher cell within the window
+    link       to the steepest of the 8 neighbours that are higher, of several the first by row, then column; where none is
+               higher, to the nearest higher cell within the window, of several the highest
     treetop    a cell without a higher one in its window
     crown      cells whose chain stays within `reach` of them, ends at a treetop, and that are at least a share of its height
 
@@ -231,7 +232,7 @@ def _linked(height, ny, nx, window, j, i):
             q = jj * nx + ii
             if is_higher(height, q, k) and q != k:
                 rise = np.int64(height[q] - height[k]) * (_DIAGONAL if jj != j and ii != i else _STRAIGHT)
-                if rise > steepest or (rise == steepest and is_higher(height, q, best)):
+                if rise > steepest:
                     best, steepest = q, rise
     if best != k:
         return best
@@ -264,7 +265,7 @@ def _climb(canopy, height, link, nx, reach2, share, k, j, i):
         if (q // nx - j) ** 2 + (q % nx - i) ** 2 > reach2:
             return np.int64(-1)
     high_enough = np.int64(canopy[k]) * 1000 >= np.int64(share) * height[q]
-    # A lonely cell, lowered by the ground around it, may lie above its own share: a treetop is of its crown by definition.
+    # Smoothing can raise a pit to a treetop, which is of its crown whatever its own height.
     return q if high_enough or q == k else np.int64(-1)
 
 

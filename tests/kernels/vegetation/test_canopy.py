@@ -45,6 +45,11 @@ def test_a_stray_return_below_the_crown_changes_little():
     assert base[0] == pytest.approx(3.05)
 
 
+def test_strays_in_the_gap_are_of_no_crown():
+    base, _ = crown_base(profile(m1_2=80, m2_3=4, m3_8=100))  # four in 2,336 a layer: as good as empty
+    assert base[0] == pytest.approx(3.05)
+
+
 def test_ground_and_grass_are_of_no_crown():
     base, count = crown_base(profile(m0_0p5=500))
     assert np.isnan(base[0])

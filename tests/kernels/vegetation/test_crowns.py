@@ -73,7 +73,7 @@ def plain(canopy, n_smooth, reach, window):
 
             def rise(c, j=j, i=i):
                 straight = c[0] == j or c[1] == i
-                return (height[c[0]][c[1]] - height[j][i]) * (140 if straight else 99), rank(c)
+                return (height[c[0]][c[1]] - height[j][i]) * (140 if straight else 99), -c[0], -c[1]
 
             def distance(c, j=j, i=i):
                 return (c[0] - j) ** 2 + (c[1] - i) ** 2
@@ -168,6 +168,24 @@ def test_a_small_top_within_the_window_of_another_is_no_tree():
     assert len(delineate(canopy, CELL, smoothing_m=0.0)[1]) == 2
 
 
+@pytest.mark.parametrize("mirror", [1, -1])
+def test_between_two_trees_as_near_a_bump_is_of_the_higher(mirror):
+    canopy = np.zeros((41, 41), "f4")
+    canopy[20, [17, 20, 23][::mirror]] = 10.5, 10.0, 11.0  # 1.5 m apart, in the window of 1.7 m
+    crown, tops = delineate(canopy, CELL, smoothing_m=0.0)
+    assert len(tops) == 2
+    assert crown[20, 20] == crown[20, 20 + 3 * mirror]
+
+
+def test_a_pit_that_smoothing_makes_a_treetop_is_of_its_crown():
+    canopy = np.zeros((9, 9), "f4")
+    canopy[3:6, 3:6] = 10.0
+    canopy[4, 4] = 2.5  # smoothed once: 8.1 m, its neighbours 6.6 m
+    crown, tops = delineate(canopy, CELL, smoothing_m=0.36)
+    assert tops.tolist() == [4 * 9 + 4]
+    np.testing.assert_array_equal(crown == 0, canopy > 0)
+
+
 def test_low_and_far_cells_are_of_no_crown():
     canopy = np.zeros((9, 80), "f4")
     canopy[4, :] = np.linspace(10.0, 2.0, 80)  # one slope that falls away from a single top
@@ -243,6 +261,18 @@ def test_smoothings_add_up_to_the_width_asked_for():
         spike = out
     i = np.indices((31, 31))[1] - 15
     assert math.sqrt((spike * i**2).sum() / spike.sum()) * 0.5 == pytest.approx(1.0, abs=0.01)
+
+
+def test_heights_are_rounded_to_whole_millimetres_and_never_smoothed_away():
+    canopy = (np.arange(3001, 3101) / 1000).astype("f4").reshape(10, 10)
+    out = np.zeros(canopy.shape, np.int32)
+    canopy_millimetres(canopy, (2, 10), out)
+    assert not out[:2].any()
+    assert out[2:].ravel().tolist() == list(range(3021, 3101))
+    lonely = np.zeros((3, 3), np.int32)
+    lonely[1, 1] = 1
+    smooth_rows(lonely, (0, 3), out[:3, :3])
+    assert out[:3, :3].tolist() == lonely.tolist()
 
 
 def test_an_empty_canopy_has_no_crowns():
