@@ -51,6 +51,17 @@ def test_tasks_times_threads_fill_a_node_and_no_more(script):
     assert tasks * cores == int(re.search(r"(\d+) cores", text)[1])
 
 
+def test_the_script_for_gpus_has_a_rank_for_each_and_machine_code_for_them():
+    text = (ROOT / "slurm" / "leonardo-booster.sbatch").read_text(encoding="utf-8")
+    tasks, gpus = (int(re.search(rf"^#SBATCH --{n}(\d+)$", text, re.MULTILINE)[1]) for n in ("ntasks-per-node=", "gres=gpu:"))
+    assert tasks == gpus == int(re.search(r"(\d+) A100", text)[1])
+    assert re.search(r"^srun .* felsina run \"\$city\" --device gpu ", text, re.MULTILINE)
+    # An A100 has compute capability 8.0.
+    assert re.search(r"^felsina warmup -q --capability 8\.0$", text, re.MULTILINE)
+    # Each rank has to see all GPUs of the node, or the one that is its own; a bound GPU is not reached by another rank.
+    assert "--gpu-bind" not in text and "CUDA_VISIBLE_DEVICES" not in text
+
+
 def test_the_workstation_script_runs_a_city_without_slurm(tiny_city, tmp_path):
     if not Path(sys.executable).with_name("mpiexec").exists():
         pytest.skip("no mpiexec in this environment: install felsina[mpi]")
