@@ -46,8 +46,11 @@ def test_a_stray_return_below_the_crown_changes_little():
 
 
 def test_strays_in_the_gap_are_of_no_crown():
-    base, _ = crown_base(profile(m1_2=80, m2_3=4, m3_8=100))  # four in 2,336 a layer: as good as empty
+    base, count = crown_base(profile(m1_2=21, m2_3=4, m3_8=95))  # four in 2,000 a layer: just as good as empty
+    assert count[0] == 2000
     assert base[0] == pytest.approx(3.05)
+    base, _ = crown_base(profile(m0p5_1p5=4, m1p5_8=100))  # a gap that reaches the lowest layer
+    assert base[0] == pytest.approx(1.5 + 0.01 * 6.5)
 
 
 def test_ground_and_grass_are_of_no_crown():
@@ -125,3 +128,12 @@ def test_pits_are_closed_and_gaps_are_not():
     assert out[1, 1] == 0
     assert (out[:, 6] == 0).all(), "three of the five neighbours are canopy there, which is less than half of eight"
     assert out[2, 3] == 6005
+
+
+@pytest.mark.parametrize("n", [3, 4])
+def test_a_pit_has_canopy_on_half_of_its_sides(n):
+    height = np.zeros((3, 3), np.int32)
+    height.ravel()[[0, 2, 3, 8][:n]] = 5000
+    out = np.empty_like(height)
+    close_rows(height, np.ones((3, 3), bool), (0, 3), out)
+    assert out[1, 1] == (5000 if n == 4 else 0)
