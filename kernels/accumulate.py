@@ -15,14 +15,16 @@ from numpy.typing import NDArray
 
 from felsina.kernels._backend import cell, gpu, on_gpu, threads
 from felsina.kernels._gpu import atomic_add
+from felsina.kernels.bounds import at_least
 
 BLOCK = 4096  # values per thread task
 
 
 @cell
 def whole(value, per_unit):
-    """A value in whole units, rounded half up, as a 64-bit integer."""
-    return np.int64(math.floor(np.float64(value) * per_unit + 0.5))
+    """A value in whole units, rounded half up, as a 64-bit integer; 0 for NaN, which processors convert each in its own way."""
+    shifted = np.float64(value) * per_unit + 0.5
+    return np.int64(math.floor(shifted if shifted == shifted else 0.0))
 
 
 @threads
@@ -47,7 +49,7 @@ def whole_sum_gpu(element, values, per_unit, total, n):
 
 
 def whole_sum(values: NDArray[np.float32], per_unit: float, total: NDArray[np.int64]) -> None:
-    """Add the sum of a map, in whole units, to `total`.
+    """Add the sum of a map, in whole units, to `total`; NaN adds nothing.
 
     Parameters
     ----------
@@ -73,16 +75,16 @@ def _take_hour(air, surface, sun, air_sum, sun_sum, air_most, surface_most):
         for i in range(block * BLOCK, min(air.size, (block + 1) * BLOCK)):
             air_sum[i] += air[i]
             sun_sum[i] += sun[i]
-            air_most[i] = max(air_most[i], air[i])
-            surface_most[i] = max(surface_most[i], surface[i])
+            air_most[i] = at_least(air_most[i], air[i])
+            surface_most[i] = at_least(surface_most[i], surface[i])
 
 
 @gpu("f4* f4* f4* f8* f8* f4* f4*")
 def take_hour_gpu(i, air, surface, sun, air_sum, sun_sum, air_most, surface_most):
     air_sum[i] += air[i]
     sun_sum[i] += sun[i]
-    air_most[i] = max(air_most[i], air[i])
-    surface_most[i] = max(surface_most[i], surface[i])
+    air_most[i] = at_least(air_most[i], air[i])
+    surface_most[i] = at_least(surface_most[i], surface[i])
 
 
 def take_hour(
@@ -105,7 +107,7 @@ def take_hour(
     air_sum, sun_sum : float64
         Sums so far [degC], [h].
     air_maximum, surface_maximum : float32
-        Highest so far [degC].
+        Highest so far [degC]: an hour without a value does not count, NaN stays.
     """
     arrays: tuple[Any, ...] = (
         air_temperature, surface_temperature, sun_hours, air_sum, sun_sum, air_maximum, surface_maximum,

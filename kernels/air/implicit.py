@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from felsina.kernels._backend import array_module, cell, gpu, on_gpu, rows, threads
 from felsina.kernels.air.largest import raise_to
 from felsina.kernels.air.transport import flat_index, interior, strides
+from felsina.kernels.bounds import at_least
 
 LANES = 512  # columns of a row that are eliminated together
 
@@ -30,7 +31,7 @@ LANES = 512  # columns of a row that are eliminated together
 def inflow(velocity, diffusivity, neighbour_diffusivity, open_, r, half_r2):
     """Coefficient a_f [s-1] of a face: `velocity` towards the cell, 1 / h, 1 / (2 h^2)."""
     zero = type(velocity)(0.0)
-    return max(velocity, zero) * r + (diffusivity + neighbour_diffusivity) * half_r2 if open_ != 0 else zero
+    return at_least(velocity, zero) * r + (diffusivity + neighbour_diffusivity) * half_r2 if open_ != 0 else zero
 
 
 @cell

@@ -15,6 +15,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from felsina.kernels._backend import cell, gpu, on_gpu, threads
+from felsina.kernels.bounds import at_least
 from felsina.kernels.constants import STEFAN_BOLTZMANN
 
 BLOCK = 512  # surfaces per thread task
@@ -44,7 +45,7 @@ def net_radiation(shortwave, longwave, albedo, emissivity, surface_temperature):
 @cell
 def latent_flux(radiation, latent_share):
     """Evaporation as a fixed share of positive net radiation [W m-2]: none at night, no soil water; first level."""
-    return latent_share * max(radiation, type(radiation)(0.0))
+    return latent_share * at_least(radiation, type(radiation)(0.0))
 
 
 @cell

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from felsina.kernels._backend import array_module, cell, gpu, on_gpu, rows, threads
 from felsina.kernels.air.largest import raise_to
+from felsina.kernels.bounds import at_least, at_most
 
 HALO = 2  # cells: the limited face value looks two cells upwind
 
@@ -90,7 +91,8 @@ def koren_excess(behind, ahead):
     zero = type(ahead)(0)
     y = abs(ahead)
     x = behind if ahead > zero else -behind
-    return math.copysign(max(min(min(x, y), (y * type(ahead)(2) + x) * type(ahead)(1.0 / 6.0)), zero), ahead)
+    excess = at_most(at_most(x, y), (y * type(ahead)(2) + x) * type(ahead)(1.0 / 6.0))
+    return math.copysign(at_least(excess, zero), ahead)
 
 
 @cell
@@ -172,8 +174,8 @@ def _koren_row(t, start, u, v, w, k, bits, s, out, from_north, from_below, q0, n
 def upwind_axis(a, c, b, bits, place, low, high, k_low, k_high, r, half_r2):
     """Heating rate [K s-1] of cell c between its neighbours a and b along one axis."""
     zero = type(c)(0)
-    from_a = (max(low, zero) * r + k_low * half_r2) * if_air(a - c, bits, place)
-    return from_a + (max(-high, zero) * r + k_high * half_r2) * if_air(b - c, bits, place + 1)
+    from_a = (at_least(low, zero) * r + k_low * half_r2) * if_air(a - c, bits, place)
+    return from_a + (at_least(-high, zero) * r + k_high * half_r2) * if_air(b - c, bits, place + 1)
 
 
 @cell

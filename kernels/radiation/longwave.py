@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from felsina.kernels._backend import array_module, cell, gpu, on_gpu, rows
+from felsina.kernels.bounds import at_least
 from felsina.kernels.constants import STEFAN_BOLTZMANN, ZERO_CELSIUS
-from felsina.kernels.radiation.bounds import at_least
 
 _MAGNUS_A, _MAGNUS_B = 17.62, 243.12  # 1, K: Sonntag 1990
 

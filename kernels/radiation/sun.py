@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from felsina.kernels._backend import array_module, cell, gpu, on_gpu, rows
-from felsina.kernels.radiation.bounds import at_least, at_most
+from felsina.kernels.bounds import at_least, at_most
 
 SOLAR_CONSTANT = 1360.8  # W m-2, Kopp and Lean 2011
 EQUATORIAL_PARALLAX = math.radians(8.794 / 3600.0)  # rad at 1 au, IAU 1976

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from felsina.kernels._backend import array_module, cell, gpu, on_gpu, rows
-from felsina.kernels.radiation.bounds import at_least, at_most
+from felsina.kernels.bounds import at_least, at_most
 from felsina.kernels.radiation.sun import extraterrestrial_normal, sun_seen, vector
 
 SKY = ("beam_east", "beam_north", "beam_up", "beam_normal", "diffuse", "horizon", "ground")

@@ -33,3 +33,13 @@ def test_hours_are_summed_in_double_precision_and_their_maxima_kept():
             expected[k] += values
     np.testing.assert_array_equal(sums, expected)
     np.testing.assert_array_equal(most, hours[:2].max(axis=1))
+
+
+def test_what_is_unknown_adds_nothing_to_a_sum_and_is_no_maximum():
+    values = np.array([1.5, np.nan, 2.25], np.float32)
+    total = np.zeros(1, np.int64)
+    whole_sum(values, 1000.0, total)
+    assert total[0] == 3750
+    most = np.array([20.0, 20.0, np.nan], np.float32)
+    take_hour(values, values, values, np.zeros(3), np.zeros(3), most, most.copy())
+    np.testing.assert_array_equal(most, np.float32([20.0, 20.0, np.nan]))

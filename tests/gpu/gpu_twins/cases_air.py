@@ -30,6 +30,9 @@ def air_box(rng, scale, kind):
     shape = (LAYERS + 2 * HALO, ROWS + 2 * HALO, _columns(scale) + 2 * HALO)
     t, start, u, v, w, s = (rng.normal(0, 1, shape).astype(kind) for _ in range(6))
     k = rng.uniform(0.1, 2, shape).astype(kind)
+    # Unknown temperature, wind, diffusivity and heat, far from each other.
+    t[HALO + 3, 4, 8] = start[HALO + 5, 7, 30] = u[HALO + 2, 6, 13] = v[HALO + 4, 4, 17] = np.nan
+    w[HALO + 1, 5, 21] = k[HALO + 6, 6, 25] = s[HALO, 3, 28] = np.nan
     # Rooms of air between obstacles, so that every combination of open and closed faces occurs.
     return t, start, u, v, w, k, s, (rng.random(shape) > 0.25).astype(np.uint8)
 

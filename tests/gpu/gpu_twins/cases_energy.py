@@ -100,13 +100,18 @@ def _columns(rng, scale, put, kind, fused):
     for n_layer in range(1, conduction.MOST_LAYERS + 1) if scale == 1 else (LAYERS,):
         n = 151 * scale if n_layer == LAYERS else 19
         tables = _tables(rng, put, kind, n_layer)
-        layers = put(rng.uniform(280, 320, (n_layer, n)).astype(kind))
+        layers = rng.uniform(280, 320, (n_layer, n)).astype(kind)
+        layers[n_layer // 2, 9] = np.nan
+        layers = put(layers)
         group = put(rng.integers(0, CLASSES, n).astype(np.int8))
         surface, flux, sensible = put(rng.uniform(280, 330, n).astype(kind)), put(np.ones(n, kind)), put(np.ones(n, kind))
         bottom = put(rng.uniform(285, 295, n).astype(kind))
         if fused:
             ranges = (0, 900), (250, 450), (285, 312), (0.1, 1)
-            sky = [put(rng.uniform(low, high, n).astype(kind)) for low, high in ranges]
+            sky = [rng.uniform(low, high, n).astype(kind) for low, high in ranges]
+            for k, values in enumerate(sky):
+                values[5 + k] = np.nan  # one unknown at a time
+            sky = [put(values) for values in sky]
             ranges = (0.1, 0.4), (0.9, 0.98), (0.0, 0.6)
             properties = [put(rng.uniform(low, high, CLASSES).astype(kind)) for low, high in ranges]
             surface_column.balance_columns(

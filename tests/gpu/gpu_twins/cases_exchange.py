@@ -48,7 +48,9 @@ def spread(rng, scale, put):
 
 
 def _near(rng, scale, put, kind):
-    temperature = put(rng.normal(300, 5, _padded(scale)).astype(kind))
+    temperature = rng.normal(300, 5, _padded(scale)).astype(kind)
+    temperature[2:5, 6, 7] = np.nan
+    temperature = put(temperature)
     roof = _roofs(rng, scale, put)
     fine = ROWS * RATIO, _columns(scale) * RATIO
     kelvin, celsius = put(np.zeros(fine, kind)), put(np.zeros(fine, kind))
@@ -103,10 +105,12 @@ def sources(rng, n_cell, n_row, n_building):
 def heating_rate(rng, scale, put):
     n = ROWS * _columns(scale)
     cell, building, weight = sources(rng, LAYERS * n, 3 * n, 7)
+    heat = rng.uniform(10, 5000, 7)
+    heat[4] = np.nan  # of a building that failed
     source, flux = put(np.full(_padded(scale), 5.0, np.float32)), put(np.zeros((ROWS, _columns(scale)), np.float32))
     exchange.heating_rate(
         put(rng.normal(80, 60, (ROWS, _columns(scale))).astype(np.float32)), _roofs(rng, scale, put),
-        put(exchange.source_starts(cell, LAYERS * n)), put(building), put(weight), put(rng.uniform(10, 5000, 7)),
+        put(exchange.source_starts(cell, LAYERS * n)), put(building), put(weight), put(heat),
         (2.5, 4.0, 5.0), source, flux,
     )  # fmt: skip
     return {"source": source, "flux": flux}

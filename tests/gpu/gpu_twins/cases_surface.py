@@ -17,6 +17,8 @@ def _balance(rng, scale, put, kind, fluxes):
     inputs = [rng.uniform(0, 900, n), rng.uniform(250, 450, n), rng.uniform(285, 312, n), rng.uniform(0, 6, n), skin]
     if fluxes:
         inputs.append(skin + rng.normal(0, 3, n))
+    for k, values in enumerate(inputs):
+        values[7 + k] = np.nan  # one unknown at a time
     group = put(rng.integers(0, CLASSES, n).astype(np.int8))
     tables = [put(rng.uniform(a, b, CLASSES).astype(kind)) for a, b in ((0.1, 0.4), (0.9, 0.98), (0.0, 0.6))]
     out = [put(np.full(n, np.nan, kind)) for _ in range(3 if fluxes else 2)]

@@ -4,7 +4,7 @@ import math
 
 import numba
 
-from felsina.kernels.radiation.bounds import at_least, at_most
+from felsina.kernels.bounds import at_least, at_most
 
 
 @numba.njit
