@@ -11,6 +11,7 @@ was given up is in `Building.reason`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -19,12 +20,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from felsina.kernels.geometry.arrangement import Arrangement, arrange
-from felsina.kernels.geometry.face_costs import data_costs, face_centroids, locate_points_in_faces, smoothness_costs
+from felsina.kernels.geometry.face_costs import (
+    data_costs,
+    face_centroids,
+    face_residuals,
+    locate_points_in_faces,
+    smoothness_costs,
+)
 from felsina.kernels.geometry.labelling import label_faces
 from felsina.kernels.geometry.membership import locate_points
 from felsina.kernels.geometry.polygons import canonical_order
 from felsina.kernels.geometry.roof_edges import LineOptions, find_roof_lines
-from felsina.kernels.geometry.roof_levels import connected_parts, level_steps
+from felsina.kernels.geometry.roof_levels import connected_parts, level_steps, measure_roof
 from felsina.kernels.geometry.roof_partition import dissolve, tidy
 from felsina.kernels.geometry.roof_solid import BUILT, UNEVEN, RoofSolid, build_solid
 from felsina.kernels.geometry.solids import VALID, check_solids
@@ -49,9 +56,11 @@ REASONS = {
 REASON = {name: code for code, name in REASONS.items()}
 
 # straight, short, move [mm], each tried until one makes a valid solid; the last is the bare arrangement.
+_POINTS_OF_ONE_MIND = 4  # neighbouring points err together: a chimney, a ridge in the wrong place
+_UNKNOWN_HEIGHT_M = 6.0  # range of heights that a single point stands for
 _VARIANTS = ((25, 60, 80), (40, 100, 80), (25, 180, 120), (60, 250, 0), (25, 60, 0), (0, 0, 0))
 _MOST_RELABELS = 40
-_MOST_MERGES = 400
+_MOST_ROUNDS = 100
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,11 @@ class Options:
 
 
 class Uncertainty(NamedTuple):
-    """Standard deviations of a building: mean roof height [m], roof area [m2], volume [m3]."""
+    """Standard deviations of a building: mean roof height [m], roof area [m2], volume [m3].
+
+    Height and volume hold the covariances of the planes and what labels may miss; the area holds the former alone. The
+    footprint and the ground are taken to be exact.
+    """
 
     height: float
     area: float
@@ -135,7 +148,7 @@ class _Part:
     label: Integers
     centroid: Floats
     planes: Planes
-    n_point: int
+    variance: Floats  # of the mean height of each face about its plane [m2]
 
 
 def reconstruct(
@@ -209,19 +222,28 @@ def _label_part(outline: Integers, points: Integers, ground: int, options: Optio
     if arrangement is None:
         return None
     found = planes[0]
-    used = points[found.label >= 0]
-    if len(used) < 3:
-        used = points
+    is_used = found.label >= 0
+    if np.count_nonzero(is_used) < 3:
+        is_used[:] = True
+    used = np.ascontiguousarray(points[is_used])
     # A level roof at the median is a label too: there is always one that is possible everywhere.
     level = int(np.sort(points[:, 2])[len(points) // 2]) if len(points) else ground + 3000
     level = max(level, ground + round(options.least_height * 1000))
     coefficients = np.concatenate((found.coefficients * (1.0, 1.0, 1000.0), [(0.0, 0.0, float(level))]))
     highest = int(points[:, 2].max()) + 1000 if len(points) else level
-    face = locate_points_in_faces(used, arrangement)
-    cost = data_costs(used, face, arrangement, coefficients, ground + 300, highest, round(options.cap * 1e3))
+    face = locate_points_in_faces(points, arrangement)
+    cost = data_costs(used, face[is_used], arrangement, coefficients, ground + 300, highest, round(options.cap * 1e3))
     pairs, weight = smoothness_costs(arrangement, round(options.smoothness * 1e6))
     label = label_faces(cost, pairs, weight)
-    return _Part(outline, arrangement, coefficients, cost, label, face_centroids(arrangement), found, len(points))
+    n_point, mean_square = face_residuals(points, face, label, coefficients)
+    n, spread = len(points), _UNKNOWN_HEIGHT_M
+    if n > 1:
+        # n draws from a range reach over (n - 1) / (n + 1) of it.
+        spread = float(points[:, 2].max() - points[:, 2].min()) * 1e-3 * (n + 1) / (n - 1)
+    # Beside the planes' own errors, what the labels miss: residuals, with one point's worth of not knowing anything.
+    guess = spread**2 / 12.0
+    variance = (n_point * mean_square + guess) / (n_point + 1) / np.maximum(n_point / _POINTS_OF_ONE_MIND, 1.0)
+    return _Part(outline, arrangement, coefficients, cost, label, face_centroids(arrangement), found, variance)
 
 
 def _find_planes(points: Integers, area: float, options: Options) -> tuple[Planes, NDArray[np.int32]]:
@@ -246,32 +268,18 @@ def _find_planes(points: Integers, area: float, options: Options) -> tuple[Plane
 
 def _measure(made: Building, parts: Sequence[_Part], ground: int) -> None:
     """Set height, area and volume under the labelled planes, and their standard deviations."""
-    total, roof, under, height_variance, area_variance = 0.0, 0.0, 0.0, 0.0, 0.0
+    total = [0.0] * 5
     for p in parts:
-        area = p.arrangement.area2 * 0.5e-6
-        c = p.coefficients[p.label]
-        z = (c[:, 0] * p.centroid[:, 0] + c[:, 1] * p.centroid[:, 1] + c[:, 2]) * 1e-3
-        total += float(area.sum())
-        under += float((area * z).sum())
-        for label in np.unique(p.label):
-            mine = p.label == label
-            a = float(area[mine].sum())
-            gx, gy = p.coefficients[label, :2]
-            slant = float(np.sqrt(1.0 + gx * gx + gy * gy))
-            roof += a * slant
-            if label == len(p.planes.coefficients):
-                height_variance += (a * 1.0) ** 2  # a guess: one metre
-                continue
-            at = (area[mine, None] * p.centroid[mine]).sum(axis=0) * 1e-3 / a - p.planes.centroid[label]
-            row = np.array([1.0, at[0], at[1]])
-            height_variance += a * a * float(row @ p.planes.covariance[label] @ row)
-            slope = np.array([gx, gy]) / slant
-            area_variance += a * a * float(slope @ p.planes.covariance[label][1:, 1:] @ slope)
-    made.roof_height = under / total
+        sums = measure_roof(
+            p.arrangement.area2, p.label, p.centroid, p.variance, p.coefficients, p.planes.centroid, p.planes.covariance
+        )
+        total = [a + float(b) for a, b in zip(total, sums, strict=True)]
+    area, under, roof, under_variance, roof_variance = total
+    made.roof_height = under / area
     made.area = roof
-    made.volume = under - total * ground * 1e-3
-    sigma = float(np.sqrt(height_variance))
-    made.uncertainty = Uncertainty(sigma / total, float(np.sqrt(area_variance)), sigma)
+    made.volume = under - area * ground * 1e-3
+    sigma = math.sqrt(under_variance)
+    made.uncertainty = Uncertainty(sigma / area, math.sqrt(roof_variance), sigma)
 
 
 def _build_levels(made: Building, parts: Sequence[_Part], ground: int, options: Options) -> None:
@@ -317,7 +325,7 @@ def _attempt(part: _Part, label: Integers, coefficients: Floats, ground: int) ->
     a = part.arrangement
     label, reason = label.copy(), 0
     relabelled = 0
-    for _ in range(_MOST_MERGES):
+    for _ in range(_MOST_ROUNDS):
         uneven: Integers | None = None
         bare = dissolve(a.xy, a.origin, a.face, a.source, label)
         for straight, short, move in _VARIANTS:
@@ -338,7 +346,11 @@ def _attempt(part: _Part, label: Integers, coefficients: Floats, ground: int) ->
             relabelled += 1
             reason = max(reason, REASON["relabelled"])
             continue
-        if not _merge_smallest(part, label):
+        # An eighth of the parts at a time: the number of rounds grows with its logarithm only.
+        merged = 0
+        for _ in range(max(1, (int(connected_parts(a.face, label).max()) + 1) // 8)):
+            merged += _merge_smallest(part, label)
+        if not merged:
             return None, reason
         reason = REASON["parts_merged"]
     return None, reason

@@ -169,6 +169,50 @@ def _smoothness(xy, origin, face, weight):
     return pairs[:c], cost[:c]
 
 
+def face_residuals(
+    points: Integers, face: NDArray[np.int32], label: Integers, coefficients: NDArray[np.float64], cap_mm: int = CAP_MM
+) -> tuple[Integers, NDArray[np.float64]]:
+    """Return the number of points of each face and their mean square distance in z from the plane of its label, capped.
+
+    Parameters
+    ----------
+    points : (n, 3) int64
+        Positions [mm].
+    face : (n,) int32
+        Face of each point.
+    label : (n_face,) int64
+        Plane of each face.
+    coefficients : (n_plane, 3) float64
+        a [1], b [1], c [mm].
+    cap_mm : int
+        Largest distance that counts [mm].
+
+    Returns
+    -------
+    n_point : (n_face,) int64
+    mean_square : (n_face,) float64
+        [m2]; 0 without points.
+    """
+    n_point, mean_square = np.zeros(len(label), np.int64), np.zeros(len(label))
+    _residuals(points, face, label, coefficients, cap_mm, n_point, mean_square)
+    return n_point, mean_square
+
+
+@rows
+def _residuals(points, face, label, coefficients, cap, n_point, mean_square):
+    for i in range(len(points)):
+        f = face[i]
+        if f < 0:
+            continue
+        d = float(points[i, 2]) - plane_height(coefficients, label[f], points[i, 0], points[i, 1])
+        d = min(abs(d), float(cap)) * 1e-3
+        n_point[f] += 1
+        mean_square[f] += d * d
+    for f in range(len(label)):
+        if n_point[f] > 0:
+            mean_square[f] /= float(n_point[f])
+
+
 def face_centroids(arrangement: Arrangement) -> NDArray[np.float64]:
     """Return (n_face, 2) the centroid of each face [mm], its islands left out."""
     out = np.zeros((len(arrangement.area2), 2))

@@ -1,6 +1,8 @@
-"""Parts of a labelled roof: faces of one label that hang together, and steps between them that are levelled."""
+"""Parts of a labelled roof: faces of one label that hang together, steps that are levelled, area and volume with variances."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,3 +125,68 @@ def _level(face, area2, part, label, centroid, coefficients, step, group, height
         for k in range(n):
             if group[k] == two:
                 group[k] = one
+
+
+def measure_roof(
+    area2: Integers,
+    label: Integers,
+    centroid: NDArray[np.float64],
+    variance: NDArray[np.float64],
+    coefficients: NDArray[np.float64],
+    plane_centroid: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Sum up a labelled roof, with variances.
+
+    For label l over its faces, of area A_l and centroid x_l: z_l = (1, x_l - m_l) with the plane's centroid m_l, so that the
+    volume has the variance sum_l A_l^2 z_l C_l z_l' + sum_f A_f^2 s_f^2, C_l the covariance of the plane and s_f^2 what a face
+    may be off its plane; the sloping area has sum_l A_l^2 g_l C_l g_l', g_l = (a, b) / sqrt(1 + a^2 + b^2).
+
+    Parameters
+    ----------
+    area2, label, centroid : of the faces [mm2], [1], [mm]
+    variance : (n_face,) float64
+        s_f^2 [m2].
+    coefficients : (n_label, 3) float64
+        a [1], b [1], c [mm].
+    plane_centroid, covariance : (n_plane, 2), (n_plane, 3, 3) float64
+        Of the first n_plane <= n_label labels; see `pointcloud.planes`. Later labels are taken to be exact.
+
+    Returns
+    -------
+    (5,) float64
+        Area in plan [m2]; area times height above z = 0 [m3]; sloping area [m2]; variance of the second [m6] and third [m4].
+    """
+    out = np.zeros(5)
+    _measure(area2, label, centroid, variance, coefficients, plane_centroid, covariance, out)
+    return out
+
+
+@rows
+def _measure(area2, label, centroid, variance, coefficients, plane_centroid, covariance, out):
+    n = len(coefficients)
+    area, east, north = np.zeros(n), np.zeros(n), np.zeros(n)
+    for f in range(len(label)):
+        k, a = label[f], 0.5e-6 * float(area2[f])
+        area[k] += a
+        east[k] += a * centroid[f, 0] * 1e-3
+        north[k] += a * centroid[f, 1] * 1e-3
+        out[1] += a * plane_height(coefficients, k, centroid[f, 0], centroid[f, 1]) * 1e-3
+        out[3] += a * a * variance[f]
+    for k in range(n):
+        if area[k] == 0.0:
+            continue
+        gx, gy = coefficients[k, 0], coefficients[k, 1]
+        slant = math.sqrt(1.0 + gx * gx + gy * gy)
+        out[0] += area[k]
+        out[2] += area[k] * slant
+        if k >= len(covariance):
+            continue
+        row = (area[k], east[k] - area[k] * plane_centroid[k, 0], north[k] - area[k] * plane_centroid[k, 1])
+        for i in range(3):
+            for j in range(3):
+                out[3] += row[i] * row[j] * covariance[k, i, j]
+        slope = (gx / slant * area[k], gy / slant * area[k])
+        for i in range(2):
+            for j in range(2):
+                out[4] += slope[i] * slope[j] * covariance[k, i + 1, j + 1]

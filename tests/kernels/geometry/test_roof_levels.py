@@ -5,7 +5,7 @@ import pytest
 
 from felsina.kernels.geometry.arrangement import arrange
 from felsina.kernels.geometry.face_costs import face_centroids
-from felsina.kernels.geometry.roof_levels import connected_parts, level_steps
+from felsina.kernels.geometry.roof_levels import connected_parts, level_steps, measure_roof
 
 OUTLINE = np.array([[0, 0, 10_000, 0], [10_000, 0, 10_000, 1000], [10_000, 1000, 0, 1000], [0, 1000, 0, 0]], np.int64)
 
@@ -64,3 +64,18 @@ def test_a_slope_counts_with_its_mean(strips):
     part = connected_parts(made.face, label)
     _, height = level_steps(made.face, made.area2, part, label, face_centroids(made), np.array([[0.5, 0.0, 1000.0]]), 3000)
     np.testing.assert_allclose(height, [3500])
+
+
+def test_area_volume_and_their_variances_are_those_of_the_closed_forms(strips):
+    made, order = strips
+    label = _along(order, [0, 0, 1, 1, 2])
+    planes = np.array([[0.0, 0.5, 3000.0], [0.0, 0.0, 5000.0], [0.0, 0.0, 4000.0]])
+    covariance = np.array([np.diag([0.01, 0.0, 0.04]), np.diag([0.04, 0.01, 0.0])])
+    plane_centroid = np.array([[2.0, 0.5], [4.0, 0.5]])
+    variance = np.zeros(5)
+    variance[order[4]] = 0.25
+    sums = measure_roof(made.area2, label, face_centroids(made), variance, planes, plane_centroid, covariance)
+    slant = np.sqrt(1.25)
+    # The second label's centroid lies 2 m east of where its plane is known best; its slope adds (4 m2 x 2 m)^2 x 0.01.
+    expected = [10, 4 * 3.25 + 4 * 5 + 2 * 4, 4 * slant + 6, 16 * 0.01 + 16 * 0.04 + 64 * 0.01 + 4 * 0.25, 16 * 0.2 * 0.04]
+    np.testing.assert_allclose(sums, expected, rtol=1e-9)
