@@ -1,7 +1,7 @@
 """Crown base, gap fraction and leaf area of crowns from their returns, and the rasters of a canopy that follow from them.
 
 Crown base: by height, the returns of a crown have a gap between what grows or lies below (hedges, cars, the ground) and the
-crown. From the median return down, the first gap of 1 m of layers that are as good as empty ends the crown; its base is the
+crown. From the upper quartile down, the first gap of 1 m of layers that are as good as empty ends the crown; its base is the
 height that one return in a hundred above the gap lies below. The outermost returns are strays and branches of neighbours.
 
 Leaf area: light and pulses meet the leaves alike. Of n pulses over a crown n_hit end in it, one of several returns shared
@@ -31,6 +31,7 @@ EXTINCTION = 0.5  # 1; leaves at random, light from above
 LOWEST = 500  # mm; lower returns are ground, grass and what is parked on it
 GAP = 1000  # mm; an understorey is parted from a crown by at least this
 PIT_NEIGHBOURS = 4  # of 8 that are canopy: an unseen cell among them is a pit
+UPPER_SHARE = 4  # a crown holds at least one in this many of the returns over its cells
 BASE_SHARE = 100  # one return in this many lies below the crown base
 BASE_OF_SHRUBS = 4  # vegetation that is of no tree begins at its height divided by this, as UMEP takes for trees
 _EMPTY = 500  # a layer is as good as empty where it has at most one return in this many
@@ -177,12 +178,13 @@ def _crown_base(every, base, count):
 @rows
 def _base_of(profile, n, lowest, gap):
     """Return the base [m] of a crown with n returns from the layer `lowest` up, its profile ended by `gap` empty layers."""
-    below, middle = np.int64(0), lowest
-    while 2 * (below + profile[middle]) < n:
-        below += profile[middle]
-        middle += 1
+    start = profile.size - 1
+    above = np.int64(profile[start])
+    while above * UPPER_SHARE < n:
+        start -= 1
+        above += profile[start]
     floor, empty = lowest, 0
-    for k in range(middle, lowest - 1, -1):
+    for k in range(start, lowest - 1, -1):
         empty = empty + 1 if profile[k] * _EMPTY <= n else 0
         if empty == gap:
             floor = k + gap

@@ -35,6 +35,15 @@ def test_a_hedge_below_a_gap_is_not_of_the_crown():
     assert base[0] == pytest.approx(3.05)
 
 
+def test_a_hedge_may_hold_most_returns_and_a_spire_few():
+    base, _ = crown_base(profile(m0p5_2=500, m3_8=60))  # 3,000 and 1,200
+    assert base[0] == pytest.approx(3.05)
+    base, _ = crown_base(profile(m3_8=60, m10_12=49))  # 1,200 and 392, which is less than a quarter
+    assert base[0] < 3.1
+    base, _ = crown_base(profile(m3_8=60, m10_12=50))  # 400 are a quarter: the crown is above
+    assert base[0] == pytest.approx(10.0 + 0.01 * 2.0)
+
+
 def test_a_hedge_that_touches_the_crown_is():
     base, _ = crown_base(profile(m1_2=80, m2p75_8=100))
     assert base[0] < 2.0
