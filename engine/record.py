@@ -29,6 +29,11 @@ _VERSIONS = (
     "pyproj",
     "mpi4py",
     "mpich",
+    "cupy-cuda12x",
+    "cupy-cuda13x",
+    "numba-cuda",
+    "cuda-bindings",
+    "cuda-toolkit",
 )
 
 

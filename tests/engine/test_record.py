@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import importlib.metadata
 import json
 import os
 import re
@@ -79,3 +80,19 @@ def test_the_machine_names_what_explains_a_byte():
 def test_times_are_utc_and_memory_is_in_megabytes():
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", utc_now())
     assert 10 < peak_memory_mb() < 1e6
+
+
+def test_versions_of_what_compiles_and_launches_gpu_drivers_are_recorded(monkeypatch):
+    ask = importlib.metadata.version
+    there = {"cupy-cuda12x": "14.2.0", "numba-cuda": "0.30.4", "cuda-bindings": "12.9.10", "cuda-toolkit": "12.9.2.0"}
+
+    def version(name):
+        if name in there:
+            return there[name]
+        if name.startswith("cupy"):
+            raise importlib.metadata.PackageNotFoundError(name)
+        return ask(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    versions = machine()["versions"]
+    assert there.items() <= versions.items() and "cupy-cuda13x" not in versions
