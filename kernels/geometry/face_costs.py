@@ -169,10 +169,10 @@ def _smoothness(xy, origin, face, weight):
     return pairs[:c], cost[:c]
 
 
-def face_residuals(
+def label_residuals(
     points: Integers, face: NDArray[np.int32], label: Integers, coefficients: NDArray[np.float64], cap_mm: int = CAP_MM
 ) -> tuple[Integers, NDArray[np.float64]]:
-    """Return the number of points of each face and their mean square distance in z from the plane of its label, capped.
+    """Return the number of points of each label and their mean square distance in z from its plane, capped.
 
     Parameters
     ----------
@@ -189,11 +189,11 @@ def face_residuals(
 
     Returns
     -------
-    n_point : (n_face,) int64
-    mean_square : (n_face,) float64
+    n_point : (n_plane,) int64
+    mean_square : (n_plane,) float64
         [m2]; 0 without points.
     """
-    n_point, mean_square = np.zeros(len(label), np.int64), np.zeros(len(label))
+    n_point, mean_square = np.zeros(len(coefficients), np.int64), np.zeros(len(coefficients))
     _residuals(points, face, label, coefficients, cap_mm, n_point, mean_square)
     return n_point, mean_square
 
@@ -206,11 +206,11 @@ def _residuals(points, face, label, coefficients, cap, n_point, mean_square):
             continue
         d = float(points[i, 2]) - plane_height(coefficients, label[f], points[i, 0], points[i, 1])
         d = min(abs(d), float(cap)) * 1e-3
-        n_point[f] += 1
-        mean_square[f] += d * d
-    for f in range(len(label)):
-        if n_point[f] > 0:
-            mean_square[f] /= float(n_point[f])
+        n_point[label[f]] += 1
+        mean_square[label[f]] += d * d
+    for k in range(len(n_point)):
+        if n_point[k] > 0:
+            mean_square[k] /= float(n_point[k])
 
 
 def face_centroids(arrangement: Arrangement) -> NDArray[np.float64]:

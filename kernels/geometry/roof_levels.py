@@ -139,14 +139,14 @@ def measure_roof(
     """Sum up a labelled roof, with variances.
 
     For label l over its faces, of area A_l and centroid x_l: z_l = (1, x_l - m_l) with the plane's centroid m_l, so that the
-    volume has the variance sum_l A_l^2 z_l C_l z_l' + sum_f A_f^2 s_f^2, C_l the covariance of the plane and s_f^2 what a face
-    may be off its plane; the sloping area has sum_l A_l^2 g_l C_l g_l', g_l = (a, b) / sqrt(1 + a^2 + b^2).
+    volume has the variance sum_l A_l^2 (z_l C_l z_l' + s_l^2), C_l the covariance of the plane and s_l^2 what its faces may be
+    off it; the sloping area has sum_l A_l^2 g_l C_l g_l', g_l = (a, b) / sqrt(1 + a^2 + b^2).
 
     Parameters
     ----------
     area2, label, centroid : of the faces [mm2], [1], [mm]
-    variance : (n_face,) float64
-        s_f^2 [m2].
+    variance : (n_label,) float64
+        s_l^2 [m2].
     coefficients : (n_label, 3) float64
         a [1], b [1], c [mm].
     plane_centroid, covariance : (n_plane, 2), (n_plane, 3, 3) float64
@@ -172,13 +172,13 @@ def _measure(area2, label, centroid, variance, coefficients, plane_centroid, cov
         east[k] += a * centroid[f, 0] * 1e-3
         north[k] += a * centroid[f, 1] * 1e-3
         out[1] += a * plane_height(coefficients, k, centroid[f, 0], centroid[f, 1]) * 1e-3
-        out[3] += a * a * variance[f]
     for k in range(n):
         if area[k] == 0.0:
             continue
         gx, gy = coefficients[k, 0], coefficients[k, 1]
         slant = math.sqrt(1.0 + gx * gx + gy * gy)
         out[0] += area[k]
+        out[3] += area[k] * area[k] * variance[k]
         out[2] += area[k] * slant
         if k >= len(covariance):
             continue

@@ -9,7 +9,7 @@ from felsina.kernels.geometry.face_costs import (
     IMPOSSIBLE,
     data_costs,
     face_centroids,
-    face_residuals,
+    label_residuals,
     locate_points_in_faces,
     smoothness_costs,
 )
@@ -61,10 +61,10 @@ def test_a_plane_costs_area_times_mean_distance_capped(cut):
 def test_residuals_are_mean_squares_of_distances_capped(cut):
     points = np.array([[100, 100, 1000], [200, 200, 1500], [300, 100, 9000]], np.int64)
     face = locate_points_in_faces(points, cut)
-    n_point, mean_square = face_residuals(points, face, np.zeros(4, np.int64), np.array([[0.0, 0.0, 1000.0]]))
-    assert n_point[face[0]] == 3 and n_point.sum() == 3
-    assert mean_square[face[0]] == pytest.approx((0.0 + 0.25 + 4.0) / 3)
-    assert mean_square.sum() == mean_square[face[0]]
+    planes = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 1000.0]])
+    n_point, mean_square = label_residuals(points, face, np.ones(4, np.int64), planes)
+    assert n_point.tolist() == [0, 3]
+    assert mean_square.tolist() == [0.0, pytest.approx((0.0 + 0.25 + 4.0) / 3)]
 
 
 def test_planes_that_leave_the_range_on_a_face_are_impossible_there(cut):
