@@ -138,6 +138,21 @@ class Trees:
     def __len__(self) -> int:
         return len(self.x)
 
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return the columns under the names of the product."""
+        return {
+            "tree_x": self.x,
+            "tree_y": self.y,
+            "tree_height": self.height,
+            "crown_base_height": self.crown_base,
+            "crown_area": self.crown_area,
+            "crown_diameter": self.crown_diameter,
+            "crown_diameter_maximum": self.crown_diameter_maximum,
+            "crown_gap_fraction": self.gap_fraction,
+            "crown_leaf_area_index": self.leaf_area_index,
+            "crown_return_count": self.return_count,
+        }
+
     def take(self, chosen: NDArray[np.bool_]) -> Trees:
         """Return the rows that a mask chooses."""
         return Trees(**{name: values[chosen] for name, values in vars(self).items()})

@@ -229,9 +229,7 @@ def district_figures():
     tally = ReturnTally(world, crowns, ground, windows, 500)
     tally.add(points, points.classification)
     trees, _, refused = measure_trees(world, crowns, tally, grid)
-    names = {"tree_x": "x", "tree_y": "y", "tree_height": "height", "crown_base_height": "crown_base"}
-    table = {k: getattr(trees, v) for k, v in (names | {"crown_diameter": "crown_diameter"}).items()}
-    rows = compare_trees(truth["trees"], table, (west, south, west + 256.0, south + 256.0))
+    rows = compare_trees(truth["trees"], trees.columns(), (west, south, west + 256.0, south + 256.0))
     for metric, value, unit, target in rows:
         print(f"{metric:30s}{value:7.3f} {unit:2s} target {target:g}")
     return {metric: value for metric, value, _, _ in rows}, refused
