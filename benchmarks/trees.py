@@ -46,6 +46,8 @@ from felsina.engine.processes.terrain import (
     roof_cells,
 )
 from felsina.engine.processes.trees import KeptPoints, ReturnTally, Trees, close_canopy, find_crowns, measure_trees
+from felsina.kernels.pointcloud.scanner import Scanner
+from felsina.kernels.vegetation.canopy import EXTINCTION
 from felsina.kernels.vegetation.crowns import delineate
 
 CELL = 0.5  # m
@@ -157,9 +159,21 @@ def district(seed: int, own_classes: bool = False, size: float = 256.0) -> None:
     print("{} of {} true ones stand below another crown".format(*hidden(truth["trees"])))
     figures = compare_trees(truth["trees"], trees.columns(), (west, south, west + size, south + size))
     print("\n".join(f"  {metric:30s}{value:7.3f} {unit:2s} target {target:g}" for metric, value, unit, target in figures))
+    found = np.nanmedian(trees.leaf_area_index)
+    print(f"  leaf area index, median: {found:.1f}; by pulses that meet nothing {unmet_leaf_area(truth['trees']):.1f}")
     if seed == 1:
         spent = seconds(lambda: tally.add(points, points.classification))
         print(f"  returns of crowns: {len(points) / spent / 1e6:.0f} Mpts/s")
+
+
+def unmet_leaf_area(trees: list[dict[str, Any]]) -> float:
+    """Return the median leaf area index behind the share of vertical pulses that meet nothing in the trees' ellipsoids.
+
+    P = 2 (1 - (1 + m) exp(-m)) / m^2, m = hits per metre times depth of the crown: the mean of exp(-path) over its disc
+    """
+    tall = [t for t in trees if t["height_m"] >= MIN_HEIGHT]
+    m = Scanner().extinction * np.array([t["height_m"] - t["crown_base_m"] for t in tall])
+    return float(np.median(-np.log(2.0 * (1.0 - (1.0 + m) * np.exp(-m)) / (m * m)) / EXTINCTION))
 
 
 def scanned(made: District, size: float) -> Points:
