@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-SCHEMA_VERSION = "1.0.0"
+SCHEMA_VERSION = "1.1.0"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +83,11 @@ def _terrain(name: str, units: str, long_name: str, **rest: object) -> Field:
     return Field(name=name, product="terrain", group="/terrain", dims=_GRID, units=units, long_name=long_name, **rest)  # type: ignore[arg-type]
 
 
+def _tree(name: str, units: str, long_name: str, **rest: object) -> Field:
+    rest = {"required": False, **rest}
+    return Field(name=name, product="terrain", dims=("tree",), units=units, long_name=long_name, **rest)  # type: ignore[arg-type]
+
+
 def _building(name: str, units: str, long_name: str, **rest: object) -> Field:
     return Field(name=name, product="buildings", dims=_B, units=units, long_name=long_name, **rest)  # type: ignore[arg-type]
 
@@ -124,6 +129,28 @@ FIELDS: tuple[Field, ...] = (
     _terrain(
         "first_return_elevation", "m", "highest return in the cell; never used by horizons", quantum=0.001, required=False
     ),
+    _terrain("tree_index", "1", "row of the table of trees, -1 outside crowns", dtype="i4", low=-1, required=False),
+    _terrain(
+        "canopy_base_height",
+        "m",
+        "height above ground at which the canopy begins, 0 where none",
+        quantum=0.01,
+        low=0.0,
+        required=False,
+    ),
+    _terrain(
+        "leaf_area_index", "m2 m-2", "leaf area over the cell, a proxy from returns", quantum=0.01, low=0.0, required=False
+    ),
+    _tree("tree_x", "m", "easting of the crown's middle", dtype="f8", quantum=0.001),
+    _tree("tree_y", "m", "northing of the crown's middle", dtype="f8", quantum=0.001),
+    _tree("tree_height", "m", "highest return of the crown above ground", quantum=0.01, low=0.0, high=120.0),
+    _tree("crown_base_height", "m", "height of the crown's base above ground", quantum=0.01, low=0.0, high=120.0),
+    _tree("crown_area", "m2", "area of the crown", quantum=0.01, low=0.0),
+    _tree("crown_diameter", "m", "diameter of a circle of the crown's area", quantum=0.01, low=0.0),
+    _tree("crown_diameter_maximum", "m", "longest extent of the crown", quantum=0.01, low=0.0),
+    _tree("crown_gap_fraction", "1", "share of pulses that pass the crown", quantum=0.0001, low=0.0, high=1.0),
+    _tree("crown_leaf_area_index", "m2 m-2", "leaf area over the crown's area, a proxy from returns", quantum=0.01, low=0.0),
+    _tree("crown_return_count", "1", "returns of the crown", dtype="i4", low=0),
     # -- buildings.nc
     _building("building_id", "1", "identifier of the footprint", dtype="str"),
     _building("building_status", "1", "outcome of the reconstruction", dtype="i1", flags=BUILDING_STATUS),

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from felsina.engine.district.tree_truth import compare_trees
 from felsina.engine.district.truth import compare_with_truth
 from felsina.engine.io.read import read_field, read_table
 from felsina.engine.rundir import RunDirectory
 
 _COLUMNS = ("building_id", "building_height", "building_volume", "building_party_wall_area")
+_TREES = ("tree_x", "tree_y", "tree_height", "crown_base_height", "crown_diameter")
 
 
 def district_skill(inputs: Path, run: RunDirectory) -> list[tuple[str, float, str, str]]:
@@ -38,8 +40,10 @@ def district_skill(inputs: Path, run: RunDirectory) -> list[tuple[str, float, st
         "ground_elevation": results["ground_elevation"][np.ix_(j, i)],
     }
     results |= read_table(run.product("buildings"), _COLUMNS)
+    bounds = (west, south, west + truth["size_m"], south + truth["size_m"])
+    trees = compare_trees(truth["trees"], read_table(run.product("terrain"), _TREES), bounds)
     rows = []
-    for metric, value, unit, target in compare_with_truth(truth, results):
+    for metric, value, unit, target in [*compare_with_truth(truth, results), *trees]:
         is_floor = metric.startswith("footprints") or metric.endswith("F1")
         met = value >= target if is_floor else value <= target
         rows.append((metric, value, unit, f"{'>=' if is_floor else '<='} {target:g} {'met' if met else 'MISSED'}"))

@@ -1,4 +1,4 @@
-"""Make ground, surface (ground + buildings), canopy, land cover and building index from the points."""
+"""Make ground, surface (ground + buildings), canopy, trees, land cover and building index from the points."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ from felsina.engine.processes.terrain import (
     roof_cells,
     surface_elevation,
 )
+from felsina.engine.processes.trees import KeptPoints, ReturnTally, close_canopy, find_crowns, measure_trees
 from felsina.jobs.common import digests, footprint_files, landcover_files, point_files, product_identity, tile_cells
 from felsina.jobs.run import single_job
 
@@ -58,7 +59,7 @@ def run(context: JobContext) -> dict[str, Any]:
     cell_mm = round(grid.resolution * 1000)
     rasters = PointRasters.empty(world, grid.shape)
     binning = Binning(context.device, rasters, windows, cell_mm)
-    digest = PointDigest()
+    digest, kept = PointDigest(), KeptPoints()
     progress = context.progress("points", sum(h.count for h in headers), "points")
     uses_classes = city.points.use_classes
 
@@ -67,6 +68,7 @@ def run(context: JobContext) -> dict[str, Any]:
         if uses_classes:
             binning.add_classes(points.x, points.y, points.z, points.classification)
         digest.add(points)
+        kept.add(points)
         progress.advance(len(points) * world.size)
 
     with context.timer("points"):
@@ -92,6 +94,21 @@ def run(context: JobContext) -> dict[str, Any]:
         surface = surface_elevation(world, rasters, ground, is_roof, context.device)
         has_vegetation = not trusts_classes or any(read.classes[c] for c in VEGETATION)
         canopy = canopy_height(rasters, ground, is_roof, has_vegetation)
+    with context.timer("trees"):
+        canopy = close_canopy(world, canopy, (rasters.count == 0) & ~is_roof)
+        crowns = find_crowns(world, canopy, grid.resolution)
+        tally = ReturnTally(world, crowns, ground, windows, cell_mm)
+
+        def count(points: Points) -> None:
+            tally.add(points, points.classification if trusts_classes else np.zeros(len(points), np.uint8))
+
+        batches = kept.batches(world)
+        if batches is None:
+            ingest(world, headers, grid, count, partition)
+        for batch in batches or []:
+            count(batch)
+        trees, vegetation, refused = measure_trees(world, crowns, tally, grid)
+        tally.release(world)
     with context.timer("land cover"):
         cover, layers = _land_cover(context, grid, index, canopy)
     files = {"points": digest.over(world), **identity, **layers}
@@ -99,7 +116,7 @@ def run(context: JobContext) -> dict[str, Any]:
         world,
         context.run.path,
         "terrain",
-        dims={"y": grid.ny, "x": grid.nx},
+        dims={"y": grid.ny, "x": grid.nx, "tree": len(trees)},
         crs=grid.crs,
         coordinates={"x": grid.x, "y": grid.y},
         attrs={"point_classes": "input" if trusts_classes else "felsina"},
@@ -116,10 +133,16 @@ def run(context: JobContext) -> dict[str, Any]:
         "ground_point_count": rasters.ground_count,
         "building_point_count": rasters.building_count,
         "first_return_elevation": highest_return(rasters),
+        "tree_index": vegetation.index,
+        "canopy_base_height": vegetation.base,
+        "leaf_area_index": vegetation.leaf_area_index,
     }
     for tile in partition.tiles_of(world.rank):
         for name, values in maps.items():
             writer.write(name, values[tile.window], (tile.j0, tile.i0))
+    if world.is_root:
+        for name, values in trees.columns().items():
+            writer.write(name, values)
     with context.timer("publish"):
         writer.publish()
     filled = rasters.ground_count[slice(*world.share_of(grid.ny))] == 0
@@ -132,6 +155,8 @@ def run(context: JobContext) -> dict[str, Any]:
         "cells": grid.nx * grid.ny,
         "cells_without_ground_points": int(void[0]),
         "footprints": n_building,
+        "trees": len(trees),
+        **{f"crowns_{reason}": n for reason, n in refused.items() if n},
     }
 
 

@@ -51,7 +51,7 @@ def test_nobody_looks_up_the_stairs(house):
         ("engine/grid.py", "import felsina.jobs.run", "jobs -> engine -> kernels"),
         ("kernels/counter.py", "import h5py", "kernels stay pure"),
         ("kernels/counter.py", "import logging", "kernels stay pure"),
-        ("engine/io/pieces.py", "import mpi4py", "mpi4py only in engine.parallel"),
+        ("engine/io/pieces.py", "import mpi4py", "mpi4py and cupy only in engine.parallel"),
         ("engine/processes/energy.py", "import h5py", "files only in engine.io"),
         ("engine/io/read.py", "import felsina.engine.analysis.open", "no rank imports the analysis room"),
         ("jobs/run.py", "import mpi4py", "jobs reach MPI, HDF5 and kernels only through the engine"),

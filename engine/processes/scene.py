@@ -24,7 +24,6 @@ from felsina.kernels.radiation.obstacles import (
 )
 
 ROOF_STEP = 1.0  # m above ground from which a cell of the surface model is a building
-CROWN_BASE = 0.25  # of the height of a tree: the trunk share that UMEP assumes
 BUILDING_COVER = 2  # UMEP
 
 ReadRows = Callable[[str, slice], NDArray[Any]]
@@ -73,6 +72,7 @@ def build_scene(world: World, terrain: Grid, surfaces: Grid, air: Grid, layer_m:
         rows = slice(j0 * factor, j1 * factor)
         ground, model = read("ground_elevation", rows), read("surface_elevation", rows)
         canopy, codes = read("canopy_height", rows), read("land_cover", rows)
+        canopy_base = read("canopy_base_height", rows)
         roof = model - ground > np.float32(ROOF_STEP)
         is_building = block_share(roof, factor) >= np.float32(0.5)
         floor = block_mean(ground, factor)
@@ -84,8 +84,9 @@ def build_scene(world: World, terrain: Grid, surfaces: Grid, air: Grid, layer_m:
         cover[j0:j1][(cover[j0:j1] == 0) | (~is_building & (cover[j0:j1] == BUILDING_COVER))] = 1
         has_crown = (block_share(canopy > 0, factor) >= np.float32(0.5)) & ~is_building
         crown = np.where(has_crown, np.nan_to_num(block_mean_where(canopy, canopy > 0, factor)), np.float32(0.0))
+        below = np.where(has_crown, np.nan_to_num(block_mean_where(canopy_base, canopy > 0, factor)), np.float32(0.0))
         top[j0:j1] = np.where(has_crown, floor + crown, np.float32(np.nan))
-        base[j0:j1] = np.where(has_crown, floor + np.float32(CROWN_BASE) * crown, np.float32(np.nan))
+        base[j0:j1] = np.where(has_crown, floor + below, np.float32(np.nan))
     written = [(slice(j0, j1),)]
     for array in (surface, top, base, building, cover, height):
         world.synchronise(array, written)

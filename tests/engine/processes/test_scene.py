@@ -7,7 +7,7 @@ import pytest
 
 from felsina.engine.grid import Grid
 from felsina.engine.parallel.world import World
-from felsina.engine.processes.scene import BUILDING_COVER, CROWN_BASE, build_scene, covered_columns
+from felsina.engine.processes.scene import BUILDING_COVER, build_scene, covered_columns
 
 TERRAIN = Grid("EPSG:7791", 686_000.0, 4_929_000.0, 0.5, 128, 256)  # 64 m by 128 m: two blocks of 64 rows of 2 m
 SURFACES, AIR = TERRAIN.coarsened(2.0), TERRAIN.coarsened(4.0)
@@ -26,6 +26,8 @@ def fields() -> dict[str, np.ndarray]:
     canopy = np.zeros((ny, nx), np.float32)
     canopy[100:108, 60:68] = 8.0
     canopy[100:108, 68:69] = 8.0  # a quarter of a cell
+    base = np.where(canopy > 0, np.float32(3.0), np.float32(0.0))
+    base[100:108, 60:64] = 5.0
     cover = np.full((ny, nx), 1, np.int8)
     cover[:, 100:] = 5
     cover[64:80, 32:50] = 2
@@ -33,6 +35,7 @@ def fields() -> dict[str, np.ndarray]:
         "ground_elevation": ground,
         "surface_elevation": surface,
         "canopy_height": canopy,
+        "canopy_base_height": base,
         "land_cover": cover,
         "building_index": index,
     }
@@ -58,7 +61,7 @@ def test_roofs_have_the_mean_height_of_their_roof_cells_and_streets_that_of_the_
     np.testing.assert_allclose(scene.surface[~scene.is_building], ground[~scene.is_building], atol=1e-5)
 
 
-def test_crowns_cover_cells_from_half_of_them_on_and_begin_at_a_quarter_of_their_height():
+def test_crowns_cover_cells_from_half_of_them_on_and_begin_at_their_measured_base():
     scene = made()
     has_crown = np.isfinite(scene.canopy_top)
     expected = np.zeros(SURFACES.shape, bool)
@@ -66,7 +69,7 @@ def test_crowns_cover_cells_from_half_of_them_on_and_begin_at_a_quarter_of_their
     np.testing.assert_array_equal(has_crown, expected)
     ground = scene.surface[has_crown]
     np.testing.assert_allclose(scene.canopy_top[has_crown] - ground, 8.0, atol=1e-5)
-    np.testing.assert_allclose(scene.canopy_base[has_crown] - ground, CROWN_BASE * 8.0, atol=1e-5)
+    np.testing.assert_allclose((scene.canopy_base[has_crown] - ground).reshape(2, 2), [[5.0, 3.0], [5.0, 3.0]], atol=1e-5)
 
 
 def test_a_building_hides_the_crown_over_it():
