@@ -55,11 +55,13 @@ REASONS = {
 }
 REASON = {name: code for code, name in REASONS.items()}
 
-# straight, short, move [mm], each tried until one makes a valid solid; the last is the bare arrangement.
-_POINTS_OF_ONE_MIND = (
-    12  # points err together: a ridge in the wrong place; so chosen that 90 % of thinned buildings are covered
-)
+# Below a density [m-2]: neighbours, those of a normal, distance [m], cosine and points of a plane. Eight points 1 m apart lie
+# on more than one plane of a small roof, and their normals are rough.
+_SPARSE = ((2.0, (10, 5, 0.45, 0.5, 4)), (5.0, (8, 6, 0.25, 0.7, 5)))
+# Points that err together: a ridge in the wrong place. So chosen that 90 % of the buildings of thinned clouds are covered.
+_POINTS_OF_ONE_MIND = 12
 _UNKNOWN_HEIGHT_M = 6.0  # range of heights that a single point stands for
+# straight, short, move [mm], each tried until one makes a valid solid; the last is the bare arrangement.
 _VARIANTS = ((25, 60, 80), (40, 100, 80), (25, 180, 120), (60, 250, 0), (25, 60, 0), (0, 0, 0))
 _MOST_RELABELS = 40
 _MOST_ROUNDS = 100
@@ -251,17 +253,13 @@ def _label_part(outline: Integers, points: Integers, ground: int, options: Optio
 def _find_planes(points: Integers, area: float, options: Options) -> tuple[Planes, NDArray[np.int32]]:
     """Detect planes, less strictly in a sparse cloud; return them with the neighbours."""
     density = len(points) / max(area, 1.0)
-    k, k_normal, distance, cosine, least = (
-        options.neighbours,
-        options.normal_neighbours,
-        options.plane_distance,
-        options.plane_cosine,
-        options.plane_points,
-    )
-    if density < 2.0:
-        k, k_normal, distance, cosine, least = 10, 5, 0.35, 0.5, 5
-    elif density < 5.0:
-        k, k_normal, distance, cosine, least = 8, 6, 0.25, 0.7, 5
+    o = options
+    search = (o.neighbours, o.normal_neighbours, o.plane_distance, o.plane_cosine, o.plane_points)
+    for below, looser in _SPARSE:
+        if density < below:
+            search = looser
+            break
+    k, k_normal, distance, cosine, least = search
     if len(points) < options.min_points:
         least = options.min_points
     neighbours = find_neighbours(points, k, k_normal)
