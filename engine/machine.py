@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import importlib.util
 import json
 import os
+import pkgutil
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from felsina.engine.errors import MachineError, UsageError
 from felsina.engine.parallel.world import promised_size
 from felsina.engine.record import machine
+
+LEAST_CAPABILITY = (7, 0)  # of the GPUs that a run takes (engine.parallel.gpu)
 
 
 def describe_machine() -> dict[str, object]:
@@ -56,6 +62,43 @@ def allow_compilation() -> None:
     from felsina.kernels._backend import allow_compilation as allow
 
     allow()
+
+
+def gpu_architecture(capability: str) -> tuple[int, int]:
+    """Return a compute capability, such as "8.0", as (8, 0), where GPU drivers can be compiled for it; no GPU is needed.
+
+    Raises
+    ------
+    MachineError
+        Where the compiler is not installed.
+    UsageError
+        For something that is no compute capability, or one that the compiler does not know.
+    """
+    if not re.fullmatch(r"\d+\.\d", capability):
+        raise UsageError(f"'{capability}' is no compute capability; expected such as 8.0 for an A100, 9.0 for an H100.")
+    for name in ("numba-cuda", "cuda-bindings"):
+        if not _version(name):
+            raise MachineError(
+                f"GPU drivers are compiled by {name}, which is not installed. Run pip install 'felsina[cuda12]' (or [cuda13], "
+                "for a driver of CUDA 13)."
+            )
+    major, minor = map(int, capability.split("."))
+    compiler = importlib.import_module("numba.cuda.cudadrv.nvrtc")
+    known = [cc for cc in compiler.get_supported_ccs() if cc >= LEAST_CAPABILITY]
+    if (major, minor) not in known:
+        listed = ", ".join(f"{a}.{b}" for a, b in known)
+        raise UsageError(f"GPU drivers cannot be compiled for compute capability {capability}; expected one of {listed}.")
+    return major, minor
+
+
+def compile_gpu_drivers(architecture: tuple[int, int]) -> int:
+    """Compile every GPU driver for a compute capability into the cache; return how many there are."""
+    import felsina.kernels
+    from felsina.kernels._gpu import KERNELS
+
+    for module in pkgutil.walk_packages(felsina.kernels.__path__, "felsina.kernels."):
+        importlib.import_module(module.name)
+    return len([kernel.cubin(architecture, kind) for kernel in KERNELS.values() for kind in kernel.types])
 
 
 def _threads() -> int:

@@ -20,13 +20,21 @@ _FINE_M = 0.25  # cells so small that its rasters are large enough for the kerne
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `felsina warmup`: none of its own."""
+    """Declare the arguments of `felsina warmup`."""
+    parser.add_argument(
+        "--capability",
+        action="append",
+        default=[],
+        metavar="X.Y",
+        help="compile the GPU drivers for this compute capability too: 8.0 for an A100, 9.0 for an H100; no GPU is needed",
+    )
 
 
 def main(options: argparse.Namespace) -> int:
     """Run the chain on a district that is thrown away."""
-    from felsina.engine.machine import allow_compilation, describe_machine
+    from felsina.engine.machine import allow_compilation, compile_gpu_drivers, describe_machine, gpu_architecture
 
+    architectures = [gpu_architecture(c) for c in options.capability]
     use_threads(_THREADS)
     allow_compilation()
     start = time.perf_counter()
@@ -35,6 +43,10 @@ def main(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="felsina-warmup-") as folder:
         compile_all(Path(folder))
     LOGGER.setLevel(level)
+    for capability, architecture in zip(options.capability, architectures, strict=True):
+        n = compile_gpu_drivers(architecture)
+        if not options.quiet:
+            print(f"{n} GPU drivers ready for compute capability {capability}.")
     if not options.quiet:
         print(f"Kernels ready in {time.perf_counter() - start:.1f} s: {describe_machine()['kernel_cache']}.")
     return 0
