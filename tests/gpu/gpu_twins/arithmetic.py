@@ -23,7 +23,7 @@ MODES = {"rn": 0, "rz": 1, "rm": 2, "rp": 3}
 _FUNCTIONS: dict[str, tuple[str, Callable[..., Any]]] = {}
 
 
-def _of(*signatures: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def of(*signatures: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare universal functions of a scalar function: "suffix of the name: signature" each."""
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -136,43 +136,43 @@ def _narrow(x, mode):
 
 
 # -- fused and directed arithmetic --------------------------------------------------------------------------------------------
-@_of("_f32: f4(f4,f4,f4)", "_f64: f8(f8,f8,f8)")
+@of("_f32: f4(f4,f4,f4)", "_f64: f8(f8,f8,f8)")
 def fma(a, b, c):
     return _fused(a, b, c)
 
 
-@_of("_f32: f4(f4,f4,u1)")
+@of("_f32: f4(f4,f4,u1)")
 def add_directed(a, b, mode):
     x, y = np.float64(a), np.float64(b)
     s = x + y
     return _narrow(_odd(s, _two_sum_error(x, y, s)), mode)
 
 
-@_of("_f64: f8(f8,f8,u1)")
+@of("_f64: f8(f8,f8,u1)")
 def sum_directed(a, b, mode):
     s = a + b
     return _directed(s, _two_sum_error(a, b, s), mode)
 
 
-@_of("_f32: f4(f4,f4,u1)")
+@of("_f32: f4(f4,f4,u1)")
 def mul_directed(a, b, mode):
     return _narrow(np.float64(a) * np.float64(b), mode)  # exact in float64
 
 
-@_of("_f64: f8(f8,f8,u1)")
+@of("_f64: f8(f8,f8,u1)")
 def product_directed(a, b, mode):
     p = a * b
     return _directed(p, _fused(a, b, -p), mode)
 
 
-@_of("_f32: f4(f4,f4,f4,u1)")
+@of("_f32: f4(f4,f4,f4,u1)")
 def fma_directed(a, b, c, mode):
     p, z = np.float64(a) * np.float64(b), np.float64(c)
     s = p + z
     return _narrow(_odd(s, _two_sum_error(p, z, s)), mode)
 
 
-@_of("_f64: f8(f8,f8,f8,u1)")
+@of("_f64: f8(f8,f8,f8,u1)")
 def fused_directed(a, b, c, mode):
     r = _fused(a, b, c)
     u1 = a * b
@@ -185,7 +185,7 @@ def fused_directed(a, b, c, mode):
     return _directed(r, gamma + a2, mode)
 
 
-@_of("_f32: f4(f4,f4,u1)")
+@of("_f32: f4(f4,f4,u1)")
 def div_directed(a, b, mode):
     x, y = np.float64(a), np.float64(b)
     q = x / y
@@ -193,70 +193,70 @@ def div_directed(a, b, mode):
     return _narrow(_odd(q, rest if y > 0.0 else -rest), mode)
 
 
-@_of("_f64: f8(f8,f8,u1)")
+@of("_f64: f8(f8,f8,u1)")
 def quotient_directed(a, b, mode):
     q = a / b
     rest = _fused(-q, b, a)
     return _directed(q, rest if b > 0.0 else -rest, mode)
 
 
-@_of("_f32: f4(f4,u1)")
+@of("_f32: f4(f4,u1)")
 def sqrt_directed(a, mode):
     x = np.float64(a)
     r = math.sqrt(x) if x >= 0.0 else math.nan
     return _narrow(_odd(r, _fused(-r, r, x)), mode)
 
 
-@_of("_f64: f8(f8,u1)")
+@of("_f64: f8(f8,u1)")
 def root_directed(a, mode):
     r = math.sqrt(a) if a >= 0.0 else math.nan
     return _directed(r, _fused(-r, r, a), mode)
 
 
-@_of(": f4(f8,u1)")
+@of(": f4(f8,u1)")
 def narrow(x, mode):
     return _narrow(x, mode)
 
 
 # -- approximations: the PTX bounds are 1-2 units of the last place; here they are rounded from float64 ---------------------
-@_of("_f32: f4(f4)")
+@of("_f32: f4(f4)")
 def rcp(a):
     return np.float32(1.0 / np.float64(a))
 
 
-@_of("_f32: f4(f4)")
+@of("_f32: f4(f4)")
 def rsqrt(a):
     return np.float32(1.0 / math.sqrt(np.float64(a))) if a >= 0.0 else np.float32(math.nan)
 
 
-@_of("_f32: f4(f4)")
+@of("_f32: f4(f4)")
 def ex2(a):
     return np.float32(2.0 ** np.float64(a))
 
 
-@_of("_f32: f4(f4)")
+@of("_f32: f4(f4)")
 def lg2(a):
     if a == np.float32(0.0):
         return np.float32(-math.inf)
     return np.float32(math.log2(np.float64(a))) if a > np.float32(0.0) else np.float32(math.nan)
 
 
-@_of("_f32: f4(f4)")
+@of("_f32: f4(f4)")
 def sin_approx(a):
     return np.float32(math.sin(np.float64(a)))
 
 
-@_of("_f32: f4(f4)")
+@of("_f32: f4(f4)")
 def cos_approx(a):
     return np.float32(math.cos(np.float64(a)))
 
 
-@_of("_f32: f4(f4)")
+@of("_f32: f4(f4)")
 def tanh_approx(a):
     return np.float32(math.tanh(np.float64(a)))
 
 
-@_of("_f32: f4(f4,f4)")
+@of("_f32: f4(f4,f4)")
 def div_approx(a, b):
     # PTX: for 2^126 < |b| < 2^128 and finite a the result is 0.
     if np.abs(b) > np.float32(8.507059173023462e37) and math.isfinite(a) and math.isfinite(b):
@@ -264,7 +264,7 @@ def div_approx(a, b):
     return np.float32(np.float64(a) / np.float64(b))
 
 
-@_of("_f64: f8(f8)")
+@of("_f64: f8(f8)")
 def rcp_high(a):
     # rcp.approx.ftz.f64: 20 bits of the mantissa; the low word of the result is 0. Subnormals are flushed.
     x = 0.0 * a if np.abs(a) < 2.2250738585072014e-308 else a
@@ -273,7 +273,7 @@ def rcp_high(a):
     return _float_of(_bits_of(r) & ~np.int64(0xFFFFFFFF)) if r == r else r
 
 
-@_of("_f64: f8(f8)")
+@of("_f64: f8(f8)")
 def rsqrt_high(a):
     x = 0.0 * a if np.abs(a) < 2.2250738585072014e-308 else a
     r = 1.0 / math.sqrt(x) if x >= 0.0 else math.nan
@@ -281,7 +281,7 @@ def rsqrt_high(a):
 
 
 # -- floating point, the rest -------------------------------------------------------------------------------------------------
-@_of("_f32: f4(f4,f4)", "_f64: f8(f8,f8)")
+@of("_f32: f4(f4,f4)", "_f64: f8(f8,f8)")
 def fmin(a, b):
     if a != a:
         return b
@@ -290,7 +290,7 @@ def fmin(a, b):
     return a if a < b or b != b else b
 
 
-@_of("_f32: f4(f4,f4)", "_f64: f8(f8,f8)")
+@of("_f32: f4(f4,f4)", "_f64: f8(f8,f8)")
 def fmax(a, b):
     if a != a:
         return b
@@ -299,17 +299,17 @@ def fmax(a, b):
     return a if a > b or b != b else b
 
 
-@_of(": f4(f4)")
+@of(": f4(f4)")
 def flush(a):
     return math.copysign(np.float32(0.0), a) if np.abs(a) < np.float32(1.1754943508222875e-38) else a
 
 
-@_of("_f32: f4(f4)", "_f64: f8(f8)")
+@of("_f32: f4(f4)", "_f64: f8(f8)")
 def saturate(a):
     return type(a)(0) if not a > 0 else (type(a)(1) if a > 1 else a)
 
 
-@_of(": i8(f8,u1)")
+@of(": i8(f8,u1)")
 def to_signed(x, bits):
     # PTX: integers saturate and NaN becomes 0. 2^63 is a float64, 2^63 - 1 is none.
     if x != x:
@@ -320,7 +320,7 @@ def to_signed(x, bits):
     return -np.int64(np.uint64(1) << np.uint64(bits - 1)) if x < -top else np.int64(x)
 
 
-@_of(": u8(f8,u1)")
+@of(": u8(f8,u1)")
 def to_unsigned(x, bits):
     if not x > 0.0:
         return np.uint64(0)
@@ -329,7 +329,7 @@ def to_unsigned(x, bits):
     return np.uint64(x)
 
 
-@_of("_s: f8(i8,u1)")
+@of("_s: f8(i8,u1)")
 def widen(x, mode):
     y = np.float64(x)
     if y >= 9.223372036854775807e18:
@@ -337,7 +337,7 @@ def widen(x, mode):
     return _directed(y, np.float64(x - np.int64(y)), mode)
 
 
-@_of("_u: f8(u8,u1)")
+@of("_u: f8(u8,u1)")
 def widen_unsigned(x, mode):
     y = np.float64(x)
     if y >= 1.8446744073709552e19:
@@ -346,206 +346,17 @@ def widen_unsigned(x, mode):
     return _directed(y, np.float64(x - whole) if x >= whole else -np.float64(whole - x), mode)
 
 
-@_of("_s: f4(i8,u1)")
+@of("_s: f4(i8,u1)")
 def shorten(x, mode):
     y = np.float64(x)
     error = -1.0 if y >= 9.223372036854775807e18 else np.float64(x - np.int64(y))
     return _narrow(_odd(y, error), mode)
 
 
-@_of("_u: f4(u8,u1)")
+@of("_u: f4(u8,u1)")
 def shorten_unsigned(x, mode):
     y = np.float64(x)
     if y >= 1.8446744073709552e19:
         return _narrow(_odd(y, -1.0), mode)
     whole = np.uint64(y)
     return _narrow(_odd(y, np.float64(x - whole) if x >= whole else -np.float64(whole - x)), mode)
-
-
-# -- whole numbers ------------------------------------------------------------------------------------------------------------
-def _shifts(bits: int, unsigned: str, signed: str) -> None:
-    """Declare the shifts of a width; PTX clamps the count, so that all bits leave."""
-
-    @_of(f"_b{bits}: {unsigned}({unsigned},u4)")
-    def shl(a, b):
-        return a << b if b < bits else 0
-
-    @_of(f"_u{bits}: {unsigned}({unsigned},u4)")
-    def shr(a, b):
-        return a >> b if b < bits else 0
-
-    @_of(f"_s{bits}: {signed}({signed},u4)")
-    def sar(a, b):
-        return a >> (b if b < bits else bits - 1)
-
-
-_shifts(16, "u2", "i2")
-_shifts(32, "u4", "i4")
-_shifts(64, "u8", "i8")
-
-
-@_of("_s32: i4(i4,i4)", "_s64: i8(i8,i8)", "_u32: u4(u4,u4)", "_u64: u8(u8,u8)", "_s16: i2(i2,i2)", "_u16: u2(u2,u2)")
-def div(a, b):
-    if b == 0:
-        return 0  # refused before
-    q = a // b
-    return q + 1 if q < 0 and q * b != a else q  # towards zero
-
-
-@_of("_s32: i4(i4,i4)", "_s64: i8(i8,i8)", "_u32: u4(u4,u4)", "_u64: u8(u8,u8)", "_s16: i2(i2,i2)", "_u16: u2(u2,u2)")
-def rem(a, b):
-    if b == 0:
-        return 0
-    r = a % b
-    return r - b if r != 0 and (r < 0) != (a < 0) else r
-
-
-@_of("_b32: u4(u4)", "_b64: u4(u8)")
-def popc(a):
-    n, x = 0, np.uint64(a)
-    while x:
-        x &= x - np.uint64(1)
-        n += 1
-    return n
-
-
-@njit(cache=True)
-def _length(a):
-    n, x = 0, np.uint64(a)
-    while x:
-        x >>= np.uint64(1)
-        n += 1
-    return n
-
-
-@_of("_b32: u4(u4)")
-def clz(a):
-    return 32 - _length(a)
-
-
-@_of("_b64: u4(u8)")
-def clz_long(a):
-    return 64 - _length(a)
-
-
-@_of("_u32: u4(u4)", "_u64: u4(u8)")
-def bfind(a):
-    return _length(a) - 1
-
-
-@_of("_s32: u4(i4)", "_s64: u4(i8)")
-def bfind_signed(a):
-    return _length(a if a >= 0 else ~a) - 1
-
-
-@_of("_b32: u4(u4)")
-def brev(a):
-    r, x = np.uint32(0), a
-    for _ in range(32):
-        r = np.uint32((r << 1) | (x & 1))
-        x >>= 1
-    return r
-
-
-@_of("_b64: u8(u8)")
-def brev_long(a):
-    r, x = np.uint64(0), a
-    for _ in range(64):
-        r = (r << np.uint64(1)) | (x & np.uint64(1))
-        x >>= np.uint64(1)
-    return r
-
-
-@_of("_u32: u4(u4,u4,u4)")
-def bfe(a, start, count):
-    s, n = start & 255, count & 255
-    x = np.uint64(a) >> np.uint64(s) if s < 32 else np.uint64(0)
-    return x & ((np.uint64(1) << np.uint64(n)) - np.uint64(1)) if n < 32 else x
-
-
-@_of("_s32: i4(i4,u4,u4)")
-def bfe_signed(a, start, count):
-    s, n = start & 255, count & 255
-    if n == 0:
-        return 0
-    x = np.int64(a) >> np.int64(s if s < 63 else 63)  # beyond the end stands the sign
-    top = min(s + n, 32) - s
-    if top <= 0:
-        return -1 if a < 0 else 0
-    keep = np.int64(64 - top)
-    return (x << keep) >> keep
-
-
-@_of("_b32: u4(u4,u4,u4,u4)", "_b64: u8(u8,u8,u4,u4)")
-def bfi(a, b, start, count):
-    bits = np.uint64(64)
-    s, n = np.uint64(start & 255), np.uint64(count & 255)
-    if s >= bits or n == np.uint64(0):
-        return b
-    mask = (~np.uint64(0) >> (bits - n) if n < bits else ~np.uint64(0)) << s
-    return (np.uint64(b) & ~mask) | ((np.uint64(a) << s) & mask)
-
-
-@_of("_b32: u4(u4,u4,u4)")
-def prmt(a, b, selector):
-    both, r = (np.uint64(b) << np.uint64(32)) | np.uint64(a), np.uint64(0)
-    for k in range(4):
-        pick = (np.uint64(selector) >> np.uint64(4 * k)) & np.uint64(15)
-        byte = (both >> (np.uint64(8) * (pick & np.uint64(7)))) & np.uint64(255)
-        if pick & np.uint64(8):
-            byte = np.uint64(255) if byte & np.uint64(128) else np.uint64(0)
-        r |= byte << np.uint64(8 * k)
-    return r
-
-
-@_of(": u4(u4,u4,u4)")
-def shf_left(low, high, n):
-    both = (np.uint64(high) << np.uint64(32)) | np.uint64(low)
-    return (both << np.uint64(n)) >> np.uint64(32)
-
-
-@_of(": u4(u4,u4,u4)")
-def shf_right(low, high, n):
-    both = (np.uint64(high) << np.uint64(32)) | np.uint64(low)
-    return both >> np.uint64(n)
-
-
-@_of("_b32: u4(u4,u4,u4,u1)")
-def lop3(a, b, c, table):
-    r = np.uint32(0)
-    for k in range(8):
-        if (table >> k) & 1:
-            x = a if k & 4 else ~a
-            y = b if k & 2 else ~b
-            z = c if k & 1 else ~c
-            r |= x & y & z
-    return r
-
-
-@_of("_u64: u8(u8,u8)")
-def mulhi(a, b):
-    low, half = np.uint64(0xFFFFFFFF), np.uint64(32)
-    a0, a1, b0, b1 = a & low, a >> half, b & low, b >> half
-    middle = a1 * b0 + ((a0 * b0) >> half)
-    other = a0 * b1 + (middle & low)
-    return a1 * b1 + (middle >> half) + (other >> half)
-
-
-@_of("_s64: i8(i8,i8)")
-def mulhi_signed(a, b):
-    low, half = np.int64(0xFFFFFFFF), np.int64(32)
-    a0, a1, b0, b1 = a & low, a >> half, b & low, b >> half
-    middle = a1 * b0 + np.int64((np.uint64(a0) * np.uint64(b0)) >> np.uint64(32))
-    other = a0 * b1 + (middle & low)
-    return a1 * b1 + (middle >> half) + (other >> half)
-
-
-@_of(": ?(u8,u8,?)")
-def carries(a, b, carry):
-    s = a + b
-    return s < a or (carry and s == ~np.uint64(0))
-
-
-@_of(": ?(u8,u8,?)")
-def borrows(a, b, borrow):
-    return a < b or (borrow and a == b)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from gpu_twins import whole_arithmetic  # noqa: F401  # declares what the statements call by name
 from gpu_twins.ptx import SIZES, Immediate, Operand
 
 if TYPE_CHECKING:
