@@ -4,6 +4,7 @@ A launch runs the function of its element on the processor, or the compiled PTX 
 together; arguments, types, grids, memory and streams are those of a GPU, and what the stand-in cannot excuse is an error.
 """
 
+import functools
 import hashlib
 import json
 import os
@@ -332,19 +333,24 @@ def test_in_a_job_of_several_nodes_a_driver_without_machine_code_is_named(
 
 
 # -- on hardware --------------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def run_on_device(district, felsina, tmp_path_factory):
+    """Return a function that runs the chain on a real GPU, once."""
+
+    @functools.cache
+    def run():
+        out = tmp_path_factory.mktemp("on_device") / "run"
+        environment = {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p and "stand_in" not in p)}
+        done = felsina(environment=environment)("run", district, "--out", out, "--device", "gpu", *QUIET)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return out
+
+    return run
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("product", PRODUCTS)
-def test_a_real_gpu_gives_the_processors_products_within_one_step(device, on_device, finished, product, report):
-    for name, (count, steps) in beside(finished, on_device, product).items():
+def test_a_real_gpu_gives_the_processors_products_within_one_step(device, run_on_device, finished, product, report):
+    for name, (count, steps) in beside(finished, run_on_device(), product).items():
         assert steps < 1.01, name
         report[f"Values of {name} that differ on {device} from the processor's"] = count, f"largest {steps:.3f} steps"
-
-
-@pytest.fixture(scope="module")
-def on_device(district, felsina, tmp_path_factory):
-    """A run of the chain on a real GPU."""
-    run = tmp_path_factory.mktemp("on_device") / "run"
-    environment = {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p and "stand_in" not in p)}
-    done = felsina(environment=environment)("run", district, "--out", run, "--device", "gpu", *QUIET)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return run
