@@ -132,8 +132,10 @@ def fill_layers(profile: NDArray[Any], out: NDArray[Any]) -> None:
 def waste_heat_of(c, start, building, weight, waste_heat):
     """Heat [W] of all buildings in air cell c, summed in the order of the rows."""
     total = 0.0
-    for r in range(np.int64(start[c]), np.int64(start[c + 1])):
+    r, end = np.int64(start[c]), np.int64(start[c + 1])
+    while r < end:  # `range` costs a GPU a second counter
         total += weight[r] * waste_heat[building[r]]
+        r += np.int64(1)
     return total
 
 
@@ -141,12 +143,14 @@ def waste_heat_of(c, start, building, weight, waste_heat):
 def heat_column(c, nz, n, sensible, roof, start, building, weight, waste_heat, source, q, sz, layer_capacity, area):
     """Fill the heating rates of column c of `n`, from flat index q of the source; return its waste heat [W m-2]."""
     column = 0.0
-    for k in range(nz):
+    k = np.int64(0)
+    while k < np.int64(nz):
         rate = sensible / np.float32(layer_capacity) if k == roof else np.float32(0)
-        heat = waste_heat_of(np.int64(k) * np.int64(n) + np.int64(c), start, building, weight, waste_heat)
+        heat = waste_heat_of(k * np.int64(n) + np.int64(c), start, building, weight, waste_heat)
         source[q] = rate + np.float32(heat / (layer_capacity * area))
         column += heat
         q += sz
+        k += np.int64(1)
     return np.float32(column / area)
 
 

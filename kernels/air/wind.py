@@ -273,10 +273,13 @@ def fit_strip(roof, ny, nx, j, i, dj, di, speed, nz, component, step, shelter, o
     zero, one = type(component)(0), type(component)(1)
     first = min(closed_layers(roof, ny, nx, j, i, dj, di), nz)
     want = zero
-    for k in range(nz):
+    k = np.int64(0)
+    while k < nz:  # `range` costs a GPU a second counter
         want += speed[k]
+        k += np.int64(1)
     have, scale = zero, zero
-    for pass_ in range(2):
+    pass_ = np.int64(0)
+    while pass_ < np.int64(2):
         done = np.int64(0)
         if pass_ == 1:
             scale = want / have if have > zero else zero
@@ -303,16 +306,18 @@ def fit_strip(roof, ny, nx, j, i, dj, di, speed, nz, component, step, shelter, o
                     out[q + np.uint64(done) * sz] = component * (part * scale)
                 done += 1
             m += 1
+        pass_ += np.int64(1)
 
 
 @cell
 def lift(u, v, w, q, nz, sy, sz, dz, dx, dy):
     """Fill the vertical velocities of the column from flat index q by continuity: none at the ground, none at the top."""
-    up = type(dz)(0)
-    for _ in range(nz):
+    up, l = type(dz)(0), np.int64(0)
+    while l < np.int64(nz):
         w[q] = up
         up += dz * ((u[q] - u[q + np.uint64(1)]) / dx + (v[q] - v[q + sy]) / dy)
         q += sz
+        l += np.int64(1)
     w[q] = type(dz)(0)
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -27,7 +28,8 @@ def _devices() -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    on_device = config.option.markexpr == "gpu" and _devices() > 0
+    # Looked for before the stand-in is put on the path: what is found is a real one.
+    on_device = config.option.markexpr == "gpu" and _devices() > 0 and importlib.util.find_spec("cupy") is not None
     config.stash[ON_DEVICE] = on_device
     for folder in (HERE,) if on_device else (HERE, HERE / "stand_in"):
         if str(folder) not in sys.path:
@@ -44,6 +46,7 @@ def device(request: pytest.FixtureRequest) -> str:
         pytest.skip("no GPU in this process: run 'pytest -m gpu tests/gpu' on a node that has one, with CuPy installed")
     import cupy
 
+    assert not hasattr(cupy, "stand_in"), f"{cupy.__file__} is the stand-in: it must not be on the path of this process"
     return cupy.cuda.runtime.getDeviceProperties(cupy.cuda.runtime.getDevice())["name"].decode()
 
 

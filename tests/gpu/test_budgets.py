@@ -1,7 +1,7 @@
 """No GPU driver takes more of a multiprocessor than budgets.csv allows, and none spills."""
 
 import pytest
-from gpu_twins.budgets import ARCHITECTURES, LIMITS, measured, surprises, table
+from gpu_twins.budgets import ARCHITECTURES, LIMITS, SEEDS, approximations, measured, surprises, table
 from gpu_twins.every_case import DRIVERS, identifier
 
 pytestmark = pytest.mark.usefixtures("compiled")
@@ -33,6 +33,11 @@ def test_double_precision_local_memory_and_approximations_have_a_reason(kernel, 
     allowed = budget(kernel, kind, architecture)
     without = {k: v for k, v in surprises(kernel, kind, architecture).items() if not allowed[k]}
     assert not without, "the table gives no reason"
+
+
+@every_build
+def test_nothing_is_approximate_but_where_newton_steps_begin(kernel, kind, architecture):
+    assert approximations(kernel, kind, architecture) <= set(SEEDS)
 
 
 def test_the_table_has_no_kernel_that_is_gone():

@@ -28,6 +28,16 @@ def measured(kernel: GpuKernel, kind: str, architecture: tuple[int, int]) -> dic
     return taken
 
 
+# libdevice's f64 logarithm and arcsine begin with a reciprocal or a root of 20 bits or so, and refine it by Newton steps.
+SEEDS = ("rcp.approx.ftz.f64", "rsqrt.approx.ftz.f64")
+
+
+def approximations(kernel: GpuKernel, kind: str, architecture: tuple[int, int]) -> set[str]:
+    """Return the instructions that approximate or flush subnormal numbers."""
+    found = re.findall(r"^\s*(?:@!?%p\d+\s+)?(\w+\S*\.(?:approx|full|ftz)\b\S*)", kernel.ptx(architecture, kind), re.MULTILINE)
+    return set(found)
+
+
 def surprises(kernel: GpuKernel, kind: str, architecture: tuple[int, int]) -> dict[str, str]:
     """Return the statements that need a reason.
 
@@ -39,7 +49,7 @@ def surprises(kernel: GpuKernel, kind: str, architecture: tuple[int, int]) -> di
     for column, pattern in (
         ("double", r".*\.f64.*"),
         ("local", r"\.local.*"),
-        ("approximate", r".*\.(?:approx|full)\.(?!ftz\.f64).*"),
+        ("approximate", r".*\.(?:approx|full|ftz)\b.*"),
     ):
         if column == "double" and has_double:
             continue

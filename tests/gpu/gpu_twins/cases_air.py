@@ -25,14 +25,14 @@ def _cells(scale: int) -> int:
     return LAYERS * (ROWS - 1) * (_columns(scale) - 3)
 
 
-def air_box(rng, scale, kind):
+def air_box(rng, scale, kind, layers=LAYERS):
     """A box of air with obstacles: T, T_start, u, v, w, K, S and the mask, all different in every cell, halo included."""
-    shape = (LAYERS + 2 * HALO, ROWS + 2 * HALO, _columns(scale) + 2 * HALO)
+    shape = (layers + 2 * HALO, ROWS + 2 * HALO, _columns(scale) + 2 * HALO)
     t, start, u, v, w, s = (rng.normal(0, 1, shape).astype(kind) for _ in range(6))
     k = rng.uniform(0.1, 2, shape).astype(kind)
     # Unknown temperature, wind, diffusivity and heat, far from each other.
-    t[HALO + 3, 4, 8] = start[HALO + 5, 7, 30] = u[HALO + 2, 6, 13] = v[HALO + 4, 4, 17] = np.nan
-    w[HALO + 1, 5, 21] = k[HALO + 6, 6, 25] = s[HALO, 3, 28] = np.nan
+    t[HALO + 3, 4, 8] = start[HALO + min(5, layers - 1), 7, 30] = u[HALO + 2, 6, 13] = v[HALO + 3, 4, 17] = np.nan
+    w[HALO + 1, 5, 21] = k[HALO + min(6, layers - 2), 6, 25] = s[HALO, 3, 28] = np.nan
     # Rooms of air between obstacles, so that every combination of open and closed faces occurs.
     return t, start, u, v, w, k, s, (rng.random(shape) > 0.25).astype(np.uint8)
 
@@ -77,16 +77,20 @@ def air_neighbours(rng, scale, put):
 
 
 def _step(rng, scale, put, kind):
-    _, _, u, v, w, k, _, air = air_box(rng, scale, kind)
+    steps = []
+    for axis, layers in ((None, LAYERS), (0, 8), (1, 5), (2, 4)):
+        steps += _steps_of_an_axis(air_box(rng, scale, kind, layers), rng, put, kind, axis)
+    return {"step": put(np.array(steps, kind))}
+
+
+def _steps_of_an_axis(box, rng, put, kind, axis):
+    """Few faces have wind, along one axis at a time, so that each of a cell's faces decides in turn."""
+    _, _, u, v, w, k, _, air = box
     # Beyond the cells whose step is asked for it is wilder: a thread too many would shorten the step.
     k[:, :, -1] = k[:, -1] = k[:, :, 0] = k[:, 0] = 90
-    # Few faces have wind, along one axis at a time, so that each of a cell's faces decides in turn.
-    steps = []
-    for axis in (None, 0, 1, 2):
-        faces = [np.where(rng.random(a.shape) < 0.02, a, 0).astype(kind) if n == axis else a for n, a in enumerate((u, v, w))]
-        placed = [put(a) for a in (*faces, k, air)]
-        steps += [transport.stable_step(*placed, SPACING), transport.stable_step(*placed, SPACING, False)]
-    return {"step": put(np.array(steps, kind))}
+    faces = [np.where(rng.random(a.shape) < 0.02, a, 0).astype(kind) if n == axis else a for n, a in enumerate((u, v, w))]
+    placed = [put(a) for a in (*faces, k, air)]
+    return [transport.stable_step(*placed, SPACING), transport.stable_step(*placed, SPACING, False)]
 
 
 @case(transport.row_rates_gpu, relative=1e-6, scale=1024, work=Work("cell", _cells, 4 * 4 + 1, 30))
@@ -131,7 +135,12 @@ def _relaxed(rng, scale, put, kind):
     implicit.relax_columns(odd, *inputs, SPACING, 40.0, 1, change, (3, 6), scratch=scratch)
     for box in ((1, 2, 0, nx), (2, ROWS, 1, nx)):
         implicit.relax_columns(even, *inputs, SPACING, float("inf"), 0, change, (2, 1), box)
-    return {"odd": odd, "even": even, "change": change}
+    t, start, u, v, w, k, s, air = air_box(rng, scale, kind, 8)
+    few, wide = put(t), _columns(scale) - 1
+    implicit.relax_columns(
+        few, *(put(a) for a in (start, u, v, w, k, air, s)), SPACING, 9.0, 1, change, (1, 0), (0, ROWS, 0, wide)
+    )
+    return {"odd": odd, "even": even, "few": few, "change": change}
 
 
 # Of the elimination of a column of eleven: each of the terms above, divided by a diagonal of the size of the terms.
@@ -158,7 +167,10 @@ def _diffused(rng, scale, put, kind):
     nx = _columns(scale)
     diffusion.diffuse_vertically(whole, *inputs, 2.0, 3.0, scratch=put(np.zeros(2 * LAYERS * ROWS * nx, kind)))
     diffusion.diffuse_vertically(parts, *inputs, 2.0, 300.0, (1, ROWS, 2, nx - 3))
-    return {"whole": whole, "parts": parts}
+    t, _, _, _, _, k, _, air = air_box(rng, scale, kind, 8)
+    few = put(t)
+    diffusion.diffuse_vertically(few, put(k), put(air), 2.0, 3.0)
+    return {"whole": whole, "parts": parts, "few": few}
 
 
 # As the relaxation, with a coefficient of up to 300 in the second call.
@@ -178,10 +190,11 @@ def _roofs(rng, scale):
 
 
 def _wind(rng, scale, put, kind):
-    roof, speed = put(_roofs(rng, scale)), put(np.sort(rng.uniform(0.3, 6, LAYERS)).astype(kind))
-    results = {}
-    for name, window in (("city", (0, ROWS, 0, _columns(scale))), ("part", (2, 5, 1, _columns(scale) - 4))):
-        shape = (LAYERS + 2 * HALO, window[1] - window[0] + 2 * HALO, window[3] - window[2] + 2 * HALO)
+    roof, results = put(_roofs(rng, scale)), {}
+    windows = (("city", LAYERS, (0, ROWS, 0, _columns(scale))), ("part", 12, (2, 5, 1, _columns(scale) - 4)))
+    for name, layers, window in windows:
+        speed = put(np.sort(rng.uniform(0.3, 6, layers)).astype(kind))
+        shape = (layers + 2 * HALO, window[1] - window[0] + 2 * HALO, window[3] - window[2] + 2 * HALO)
         fields = [put(np.full(shape, 9.0, kind)) for _ in range(3)]
         wind.fit_wind(roof, speed, 2.3 if name == "city" else 5.1, SPACING, 13.0, *fields, window)
         results |= {f"{name}_{axis}": a for axis, a in zip("uvw", fields, strict=True)}

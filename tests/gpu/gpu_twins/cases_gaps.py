@@ -255,7 +255,8 @@ def filled_raster(rng, scale, put):
     return {"filled": gaps.fill_gaps(grid, 1), **inputs(grid=grid)}
 
 
-@case(*FILLED, *STAGES, absolute=4e-5, scale=GRIDS)
+# An object more or less, where a height lies within a rounding of its threshold, changes what is filled around it.
+@case(*FILLED, *STAGES, absolute=4e-5, scale=GRIDS, rare=1e-3)
 def filtered_ground(rng, scale, put):
     lowest = (50 + rng.normal(0, 0.3, (9 * scale, 7 * scale))).astype(np.float32)
     lowest[2:5, 2:5] += 6

@@ -43,7 +43,7 @@ class Counts:
     bytes_stored: int = 0
     sectors_loaded: int = 0  # different sectors of 32 bytes of global memory
     sectors_stored: int = 0
-    seen: set[tuple[str, int]] = field(default_factory=set, repr=False)  # places of the statements that were carried out
+    ways: set[tuple[int, int]] = field(default_factory=set, repr=False)  # from block to block
 
 
 def interpret(
@@ -92,6 +92,7 @@ class _Launch:
         self.grid, self.block = (*grid, 1, 1)[:3], (*block, 1, 1)[:3]
         self.block_threads = int(np.prod(self.block))
         self.threads = self.n = self.block_threads * int(np.prod(self.grid))
+        self.ways: set[tuple[int, int]] = set()
         self.counts, self.counted, self.meets = counts, counts is not None, program.meets
         self.lane = np.arange(self.n, dtype=np.int32)
         self.block_row = (self.lane // self.block_threads).astype(np.int64)
@@ -199,7 +200,9 @@ class _Launch:
                 following = [(EXIT, m, count)]
             else:
                 waiting[targets[0]] = self._mask(m)
+                self.ways.add((here, targets[0]))
             for target, mask, number in following:
+                self.ways.add((here, target))
                 if target == EXIT:
                     alive -= number
                 elif target in groups:
@@ -268,7 +271,7 @@ class _Launch:
         c.instructions += sum(int(v) * len(b.instructions) for v, b in zip(visits, blocks, strict=True))
         c.flops_f32 += sum(int(v) * b.flops["f32"] for v, b in zip(visits, blocks, strict=True))
         c.flops_f64 += sum(int(v) * b.flops["f64"] for v, b in zip(visits, blocks, strict=True))
-        c.seen.update(i.place for v, b in zip(visits, blocks, strict=True) if v for i in b.instructions)
+        c.ways.update(self.ways)
         c.bytes_loaded += self.memory.loaded
         c.bytes_stored += self.memory.stored
         loaded, stored = self.memory.sectors()

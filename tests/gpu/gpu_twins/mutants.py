@@ -1,7 +1,7 @@
 """Change one statement of a kernel's PTX at a time: a check that does not notice is too weak.
 
-Only statements that the case carries out are changed. Comparisons of whole numbers lose or gain equality, those of floats are
-turned round: that two random floats are equal does not happen.
+Only statements that the cases carry out, and whose result is used, are changed. Comparisons of whole numbers lose or gain
+equality, those of floats are turned round: that two random floats are equal does not happen.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from gpu_twins.harness import Case, difference, on_cpu, on_device
 from gpu_twins.interpreter import Counts, use_interpreter
 from gpu_twins.ptx import SIZES, Instruction
 from gpu_twins.translate import translate
+from gpu_twins.used import used
 
 ARCHITECTURE = (8, 0)
 EXEMPTIONS = Path(__file__).resolve().parent.parent / "mutants_exempt.csv"
@@ -96,7 +97,7 @@ class Score:
 
 
 class Trial:
-    """A driver with its cases: what the CPU gives, and which statements its PTX carries out."""
+    """A driver with its cases: what the CPU gives, and which statements its PTX carries out to some effect."""
 
     def __init__(self, kernel: GpuKernel, kind: str) -> None:
         self.cases: list[Case] = cases_of(kernel, kind)
@@ -110,10 +111,10 @@ class Trial:
             with use_interpreter(ARCHITECTURE, counts=counts):
                 if difference(case, self.expected[case.name], on_device(case)) > 1:
                     raise ValueError(f"{case.name} fails without any change of {self.driver}.")
-        self.seen = counts[self.entry].seen
+        program = translate(self.text, self.entry)
+        self.seen = used(program, counts[self.entry].ways)
         self.limit = _ENDLESS * max(c.statements for c in counts.values()) + 1000
-        items = translate(self.text, self.entry).code.items
-        self.instructions = [i for i in items if isinstance(i, Instruction) and i.opcode != "enter"]
+        self.instructions = [i for i in program.code.items if isinstance(i, Instruction) and i.opcode != "enter"]
 
     def coverage(self) -> tuple[int, int, int, int]:
         """Return the statements of the kernel, those carried out, and both of the functions that it calls."""
@@ -126,14 +127,14 @@ class Trial:
         lines = self.text.splitlines()
         start = next(k for k, line in enumerate(lines) if re.match(rf"\.visible \.entry {re.escape(self.entry)}\(", line))
         stop = next(k for k in range(start, len(lines)) if lines[k] == "}")
-        guards = _division_guards(lines[start:stop])
+        guards, bounds = _division_guards(lines[start:stop]), _bounds(lines[start:stop])
         executed = {i.source for i in self.instructions if i.place[0] == self.entry and i.place in self.seen}
         made = []
         for k in range(start, stop):
             before = " ".join(lines[k].split()).rstrip(";")
             if before not in executed or guards.fullmatch(before):
                 continue
-            for kind, after in _changes(lines[k]):
+            for kind, after in _changes(lines[k], before in bounds):
                 made.append(Mutant(self.driver, kind, before, " ".join(after.split()).rstrip(";"), k, after))
         return made
 
@@ -188,7 +189,25 @@ def _division_guards(lines: list[str]) -> re.Pattern[str]:
     return re.compile(rf"setp\.eq\.s\d+ %p\d+, ({divisors}), 0|mov\.u\d+ ({results}), .*")
 
 
-def _changes(line: str) -> Iterator[tuple[str, str]]:
+def _bounds(lines: list[str]) -> set[str]:
+    """Return the comparisons of whole numbers by which alone the larger or the smaller of the two is chosen.
+
+    Where both are equal it is the same which: nothing can tell 'less' from 'less or equal'.
+    """
+    found = set()
+    for line in lines:
+        compared = re.match(r"\s*setp\.(?:lt|le|gt|ge|lo|ls|hi|hs)\.[us]\d+\s+(%p\d+), (\S+), (\S+);", line)
+        if compared is None:
+            continue
+        predicate, a, b = compared.groups()
+        uses = [u for u in lines if u is not line and re.search(rf"{re.escape(predicate)}\b", u)]
+        pair = f"(?:{re.escape(a)}, {re.escape(b)}|{re.escape(b)}, {re.escape(a)})"
+        if uses and all(re.match(rf"\s*selp\.\w+\s+\S+, {pair}, {re.escape(predicate)};", u) for u in uses):
+            found.add(" ".join(line.split()).rstrip(";"))
+    return found
+
+
+def _changes(line: str, is_bound: bool = False) -> Iterator[tuple[str, str]]:
     """Yield (kind, changed line) of a statement."""
     found = _STATEMENT.fullmatch(line)
     if found is None:
@@ -202,7 +221,7 @@ def _changes(line: str) -> Iterator[tuple[str, str]]:
         how, kind = words[0], words[-1]
         table = _TURNED if kind[0] == "f" else _SHIFTED
         unordered = how.endswith("u") and how[:-1] in table
-        if (plain := how[:-1] if unordered else how) in table:
+        if (plain := how[:-1] if unordered else how) in table and not is_bound:
             yield "comparison", line.replace(f"setp.{how}", f"setp.{table[plain]}{'u' if unordered else ''}", 1)
     if opcode in _OTHER and not {"cc", "pred"} & set(words):
         yield (
@@ -218,7 +237,7 @@ def _changes(line: str) -> Iterator[tuple[str, str]]:
         if number := re.search(r", (\d+);", line):
             more = int(number[1]) + 1 if opcode == "shl" else 2 * int(number[1])
             yield "stride", line[: number.start()] + f", {more};" + line[number.end() :]
-    elif opcode in _WITH_CONSTANTS:
+    elif opcode in _WITH_CONSTANTS and not is_bound:
         yield from (("constant", c) for c in _other_constants(line, opcode == "setp" and words[-1][0] == "f", opcode == "and"))
 
 

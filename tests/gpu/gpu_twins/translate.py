@@ -41,6 +41,7 @@ class Program:
     sources: list[str]
     meets: bool  # whether there is a barrier
     units: dict[str, int]  # bytes of the smallest access to shared and to local memory
+    uses: list[list[tuple[list[Register], list[Register]]]]  # registers that each statement of a block reads and writes
 
 
 @functools.lru_cache(maxsize=64)
@@ -96,7 +97,7 @@ class Translator:
         for k, block in enumerate(blocks):
             block.run = self.names[f"b{k}"]
             self._count(block)
-        return Program(self.code, blocks, sources, any(b.end[0] == "barrier" for b in blocks), self._units())
+        return Program(self.code, blocks, sources, any(b.end[0] == "barrier" for b in blocks), self._units(), uses)
 
     def _units(self) -> dict[str, int]:
         units = {"shared": 8, "local": 8}
