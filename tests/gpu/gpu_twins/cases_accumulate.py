@@ -8,14 +8,15 @@ from felsina.kernels import accumulate
 from gpu_twins.harness import Work, case
 
 
-@case(accumulate.whole_sum_gpu, scale=1 << 16, work=Work("value", lambda scale: 777 * scale, 4, 2))
+@case(accumulate.whole_sum_gpu, scale=1 << 16, work=Work("value", lambda scale: 1537 * scale, 4, 2))
 def whole_sum(rng, scale, put):
     # Integers: no order of threads changes them.
     total = put(np.array([-3], np.int64))
     # In the last round of a stride some threads have no value left, and some have one.
-    values = rng.normal(20, 300, 777 * scale).astype(np.float32)
-    values[100] = np.nan
-    accumulate.whole_sum(put(values), 1000.0, total)
+    for n in (768 * scale, 769 * scale):
+        values = rng.normal(20, 300, n).astype(np.float32)
+        values[100] = np.nan
+        accumulate.whole_sum(put(values), 1000.0, total)
     return {"total": total}
 
 

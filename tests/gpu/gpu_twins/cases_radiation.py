@@ -237,7 +237,7 @@ def split_irradiance(rng, scale, put):
 def _air(rng, scale):
     n = 60 * scale
     share = rng.uniform(0, 1, n)
-    share[5] = np.nan
+    share[5:9] = np.nan, 1e-4, 0.0, 1.0
     return rng.uniform(250, 315, n), share
 
 
