@@ -132,9 +132,10 @@ class Binning:
         return put(x - x.dtype.type(self._i0 * cell)), put(y - y.dtype.type(self._j0 * cell)), put(z), cell
 
     def finish(self, world: World) -> None:
-        """Show every rank what was binned; collective."""
+        """Show every rank what was binned, and leave the GPU's memory to what follows; the last call. Collective."""
         if self._held is not self._rasters:
-            for name, array in vars(self._held).items():
+            held, self._held = self._held, self._rasters
+            for name, array in vars(held).items():
                 part, whole = self._device.get(array), getattr(self._rasters, name)
                 for rows, columns in self._windows:
                     j, i = rows.start - self._j0, columns.start - self._i0
