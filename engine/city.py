@@ -90,9 +90,18 @@ class TerrainOptions(Options):
 class BuildingOptions(Options):
     """`[buildings]`"""
 
-    lods: tuple[str, ...] = option(("1.2",), "Levels of detail.", choices=("1.2",))
+    lods: tuple[str, ...] = option(
+        ("1.2", "1.3", "2.2"), "Levels of detail of the solids; 1.2 is one of them.", choices=("1.2", "1.3", "2.2")
+    )
     min_points: int = option(5, "Fewest roof points that give a height.", "1", 1, 1000)
     party_wall_distance_m: float = option(0.10, "Largest gap between two walls that count as shared.", "m", 0.0, 2.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if "1.2" not in self.lods:
+            raise UsageError(
+                f"Option 'lods' is {list(self.lods)}; '1.2' must be one of them: the surfaces and the energy rest on it."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

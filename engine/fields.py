@@ -69,6 +69,19 @@ BUILDING_REASONS = {
     9: "roof_below_ground",
     10: "invalid_solid",
 }
+RECONSTRUCTION_REASONS = {
+    -1: "not_tried",
+    0: "none",
+    1: "no_points",
+    2: "too_few_points",  # for a plane: all levels are a block at the median of the few there are
+    3: "no_plane",  # points, but no roof plane: LoD2.2 is the block of LoD1.2
+    4: "relabelled",  # a face took the label of its neighbour, for the roof was no manifold there
+    5: "parts_merged",  # the smallest roof parts were merged until the solid was valid
+    6: "no_lod2.2",  # LoD2.2 is the solid of LoD1.3
+    7: "no_lod1.3",  # LoD2.2 and LoD1.3 are the block of LoD1.2
+    8: "roof_below_ground",
+    9: "invalid_footprint",  # no valid block over the footprint
+}
 ENERGY_STATUS = {0: "success", 1: "failed"}
 ENERGY_REASONS = {0: "none", 1: "no_geometry", 2: "no_volume", 3: "not_finite", 4: "unheated_use"}
 LAND_COVER = {1: "paved", 2: "building", 3: "evergreen_trees", 4: "deciduous_trees", 5: "grass", 6: "bare_soil", 7: "water"}
@@ -155,7 +168,7 @@ FIELDS: tuple[Field, ...] = (
     _building("building_id", "1", "identifier of the footprint", dtype="str"),
     _building("building_status", "1", "outcome of the reconstruction", dtype="i1", flags=BUILDING_STATUS),
     _building("building_reason", "1", "why the row fell back or failed", dtype="i1", flags=BUILDING_REASONS),
-    _building("building_lod", "1", "level of detail of the geometry, empty where none", dtype="str"),
+    _building("building_lod", "1", "highest level of detail of the geometry, empty where none", dtype="str"),
     _building("building_derived", "1", "1 where the footprint was derived from the points", dtype="i1", low=0, high=1),
     _building("building_height", "m", "height of the roof above ground", quantum=0.001, low=0.0, high=1000.0),
     _building("building_ground_elevation", "m", "elevation of the ground at the building", quantum=0.001),
@@ -172,6 +185,44 @@ FIELDS: tuple[Field, ...] = (
     _building("building_overlap_area", "m2", "area of the footprint that other footprints cover too", quantum=0.001, low=0.0),
     _building("building_x", "m", "easting of the footprint's representative point", dtype="f8", quantum=0.001),
     _building("building_y", "m", "northing of the footprint's representative point", dtype="f8", quantum=0.001),
+    # Of LoD2.2, where [buildings] lods asks for more than LoD1.2.
+    _building(
+        "building_reconstruction_reason",
+        "1",
+        "why LoD2.2 fell short, or what it took",
+        dtype="i1",
+        flags=RECONSTRUCTION_REASONS,
+        required=False,
+    ),
+    _building(
+        "building_roof_plane_count", "1", "planes of the LoD2.2 roof, 0 where not made", dtype="i4", low=0, required=False
+    ),
+    _building("building_roof_area", "m2", "area of the LoD2.2 roof along its slopes", quantum=0.001, low=0.0, required=False),
+    _building("building_lod22_volume", "m3", "volume of the LoD2.2 solid", quantum=0.001, low=0.0, required=False),
+    _building(
+        "building_roof_height_standard_deviation",
+        "m",
+        "standard deviation of the mean height of the LoD2.2 roof",
+        quantum=0.0001,
+        low=0.0,
+        required=False,
+    ),
+    _building(
+        "building_roof_area_standard_deviation",
+        "m2",
+        "standard deviation of building_roof_area",
+        quantum=0.001,
+        low=0.0,
+        required=False,
+    ),
+    _building(
+        "building_lod22_volume_standard_deviation",
+        "m3",
+        "standard deviation of building_lod22_volume",
+        quantum=0.001,
+        low=0.0,
+        required=False,
+    ),
     _building("building_construction_year", "1", "year of construction, 0 where unknown", dtype="i2", required=False),
     _building("building_floors", "1", "storeys above ground, 0 where unknown", dtype="i2", required=False),
     _building("building_use", "1", "use of the building, empty where unknown", dtype="str", required=False),

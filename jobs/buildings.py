@@ -1,8 +1,8 @@
-"""Make building models from points and footprints: LoD1.2 solids, surfaces, party walls, quality."""
+"""Make building models from points and footprints: solids of LoD1.2, 1.3 and 2.2, surfaces, party walls, quality."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from felsina.engine.city import City
 from felsina.engine.driver import JobContext, JobSpec
-from felsina.engine.fields import BUILDING_REASONS, BUILDING_STATUS, fields_of
+from felsina.engine.fields import BUILDING_REASONS, BUILDING_STATUS, RECONSTRUCTION_REASONS, fields_of
 from felsina.engine.footprints import city_footprints
 from felsina.engine.grid import BLOCK, Grid
 from felsina.engine.io.cityjson import Feature, prism_solids, write_cityjsonseq
@@ -32,10 +32,18 @@ from felsina.engine.processes.buildings import (
 from felsina.engine.processes.footprint_points import FootprintPoints
 from felsina.engine.processes.identity import footprints_digest
 from felsina.engine.processes.ingest import ingest
+from felsina.engine.processes.reconstruction import LODS, Options
+from felsina.engine.processes.roof_models import (
+    RoofModels,
+    RoofTable,
+    gather_table,
+    reconstruct_roofs,
+    roof_columns,
+    solids_by_block,
+    without_geometry,
+)
 from felsina.jobs.common import digests, footprint_files, point_files, product_identity, tile_cells
 from felsina.jobs.run import single_job
-
-_LOD = "1.2"
 
 
 def _inputs(city: City) -> list[Path]:
@@ -58,9 +66,14 @@ def run(context: JobContext) -> dict[str, Any]:
     with context.timer("points"):
         owners = _owners(context, grid, footprints)
         taken = _points(context, grid, owners, shapes, ground)
+    points = taken.collected()
     with context.timer("heights"):
-        heights = _measure(context, grid, footprints, shapes, ground, taken, owners)
-    # Solids, surfaces and party walls follow from a small table: the root makes them, for all at once.
+        heights = _measure(context, grid, footprints, shapes, ground, taken, points, owners)
+    with context.timer("roofs"):
+        roofs = _reconstruct(context, shapes, heights, points, owners)
+        roof_table = gather_table(world, roofs.table, owners) if roofs is not None else None
+    del taken, points
+    # LoD1.2 solids, surfaces and party walls follow from a small table: the root makes them, for all at once.
     with context.timer("model"):
         made: Model | None = model(shapes, heights, city.buildings.party_wall_distance_m) if world.is_root else None
     files = digests(context, {"terrain": terrain})
@@ -77,7 +90,7 @@ def run(context: JobContext) -> dict[str, Any]:
         precision={k: v for k, v in city.output.precision.items() if k in fields_of("buildings")},
         **product_identity(context, SPEC, files),
     )
-    columns = table(footprints, shapes, made, derived) if made is not None else {}
+    columns = table(footprints, shapes, made, derived, roof_table) if made is not None else {}
     if made is not None:
         for name, values in columns.items():
             writer.write(name, values)
@@ -85,10 +98,9 @@ def run(context: JobContext) -> dict[str, Any]:
         writer.mesh(points_mm / 1000.0, faces, fields)
     with context.timer("publish"):
         writer.publish()
-        if made is not None:
-            _write_cityjson(context, grid, footprints, columns, made)
+        _write_cityjson(context, grid, footprints, columns, made, {} if roofs is None else roofs.packed)
     world.barrier()
-    return world.bcast(figures(footprints, made) if made is not None else {})
+    return world.bcast(figures(footprints, made, columns) if made is not None else {})
 
 
 def _ground(context: JobContext, terrain: Path, grid: Grid) -> NDArray[np.float32]:
@@ -149,16 +161,14 @@ def _measure(
     shapes: Polygons,
     ground: NDArray[np.float32],
     taken: FootprintPoints,
+    points: tuple[NDArray[np.int64], NDArray[np.int64]],
     owner: NDArray[np.int32],
 ) -> Heights:
     """Measure the buildings that this rank owns and return the table of all."""
     world = context.world
     west, north, cell = (round(v * 1000) for v in (grid.west, grid.north, grid.resolution))
     base = ground_of_returns(*taken.ground(), ground_heights(shapes, ground, west, north, cell))
-    points, building = taken.collected()
-    mine = measure(
-        points, building, shapes, base, footprints.rejected, footprints.attributes, context.city.buildings.min_points
-    )
+    mine = measure(*points, shapes, base, footprints.rejected, footprints.attributes, context.city.buildings.min_points)
     parts = world.allgather(mine)
     rows = np.arange(len(owner))
     columns = [np.stack([getattr(p, name) for p in parts])[owner, rows] for name in Heights._fields]
@@ -167,18 +177,42 @@ def _measure(
     return whole._replace(reason=np.where(footprints.rejected, footprints.reason, whole.reason).astype(np.int8))
 
 
-def table(footprints: Footprints, shapes: Polygons, made: Model, derived: bool) -> dict[str, Any]:
+def _reconstruct(
+    context: JobContext,
+    shapes: Polygons,
+    heights: Heights,
+    points: tuple[NDArray[np.int64], NDArray[np.int64]],
+    owner: NDArray[np.int32],
+) -> RoofModels | None:
+    """Reconstruct the buildings that this rank owns and whose points gave a height; None where LoD1.2 is all that is wanted."""
+    options, world = context.city.buildings, context.world
+    if set(options.lods) <= {LODS[0]}:
+        return None
+    wanted = (owner == world.rank) & (heights.status == 0)
+    progress = context.progress("roofs", int(np.count_nonzero(wanted)), "buildings")
+    roofs = reconstruct_roofs(
+        *points, shapes, heights.ground, wanted, options.lods, Options(min_points=options.min_points), progress.advance
+    )
+    progress.close()
+    return roofs
+
+
+def table(
+    footprints: Footprints, shapes: Polygons, made: Model, derived: bool, roofs: RoofTable | None = None
+) -> dict[str, Any]:
     """Return the columns of the building and surface tables by field."""
     h = made.heights
     n = len(footprints)
     has_solid = np.isin(h.status, [0, 1])
+    roofs = None if roofs is None else without_geometry(roofs, has_solid)
+    lod = np.array(LODS, object)[np.zeros(n, np.int8) if roofs is None else roofs.level]
     height = np.where(has_solid, (h.roof - h.ground) / 1000.0, np.nan)
     x, y = representative_points(footprints)
     columns: dict[str, Any] = {
         "building_id": np.array(footprints.ids, object),
         "building_status": h.status,
         "building_reason": h.reason,
-        "building_lod": np.where(has_solid, _LOD, np.where(footprints.rejected, "", "0")).astype(object),
+        "building_lod": np.where(has_solid, lod, np.where(footprints.rejected, "", "0")).astype(object),
         "building_derived": np.full(n, derived, np.int8),
         "building_height": height,
         "building_ground_elevation": np.where(footprints.rejected, np.nan, h.ground / 1000.0),
@@ -194,6 +228,7 @@ def table(footprints: Footprints, shapes: Polygons, made: Model, derived: bool) 
         "building_x": np.where(footprints.rejected, np.nan, x),
         "building_y": np.where(footprints.rejected, np.nan, y),
     }
+    columns |= {} if roofs is None else roof_columns(roofs)
     known = footprints.attributes
     if "construction_year" in known:
         columns["building_construction_year"] = np.clip(known["construction_year"], 0, 32767).astype(np.int16)
@@ -225,8 +260,8 @@ def mesh(made: Model) -> tuple[NDArray[np.int64], NDArray[np.int32], dict[str, N
     return made.prisms.vertices, made.triangles.astype(np.int32), fields
 
 
-def figures(footprints: Footprints, made: Model) -> dict[str, Any]:
-    """Return what the record says: rows, outcomes by reason, area, volume, quality."""
+def figures(footprints: Footprints, made: Model, columns: dict[str, Any]) -> dict[str, Any]:
+    """Return what the record says: rows, outcomes by reason, levels of detail, area, volume, quality."""
     h = made.heights
     has_solid = np.isin(h.status, [0, 1])
     counts = {f"status_{name}": int(np.count_nonzero(h.status == code)) for code, name in BUILDING_STATUS.items()}
@@ -238,28 +273,59 @@ def figures(footprints: Footprints, made: Model) -> dict[str, Any]:
         "failed": int(np.count_nonzero(~has_solid)),
         **counts,
         **{name: n for name, n in reasons.items() if n},
+        **_levels(columns),
         "volume_m3": round(float(made.volume.sum()), 1),
         "party_wall_area_m2": round(float(made.party_wall_area.sum()), 1),
         "rmse_median_m": round(float(np.median(rmse)), 3) if len(rmse) else 0.0,
     }
 
 
-def _write_cityjson(context: JobContext, grid: Grid, footprints: Footprints, columns: dict[str, Any], made: Model) -> None:
-    """Write buildings.city.jsonl beside buildings.nc: every row with an identifier of its own, with attributes and solids."""
+def _levels(columns: dict[str, Any]) -> dict[str, int]:
+    """Return the number of buildings by highest level of detail, and by what stood in the way of LoD2.2."""
+    if "building_reconstruction_reason" not in columns:
+        return {}
+    counts = {f"lod{lod}": int(np.count_nonzero(columns["building_lod"] == lod)) for lod in LODS}
+    reason = columns["building_reconstruction_reason"]
+    told = {f"reconstruction_{name}": int(np.count_nonzero(reason == c)) for c, name in RECONSTRUCTION_REASONS.items() if c}
+    return counts | {name: n for name, n in told.items() if n}
+
+
+def _write_cityjson(
+    context: JobContext,
+    grid: Grid,
+    footprints: Footprints,
+    columns: dict[str, Any],
+    made: Model | None,
+    packed: Mapping[int, NDArray[np.int64]],
+) -> None:
+    """Write buildings.city.jsonl beside buildings.nc: every row with an identifier of its own, with attributes and solids.
+
+    Collective: the root writes, the others send it the solids of their buildings.
+    """
+    blocks = solids_by_block(context.world, packed, len(footprints))
+    if made is None:
+        for _ in blocks:
+            pass
+        return
     west, south = (int(v) for v in grid.bounds[:2])
     names = [n for n in columns if n.startswith("building_") and n not in ("building_id", "building_x", "building_y")]
     first = np.searchsorted(made.building_of_prism, np.arange(len(footprints) + 1))
 
     def features() -> Iterator[Feature]:
         seen: set[str] = set()
-        for row, name in enumerate(footprints.ids):
-            if name in seen:  # a rejected duplicate: its row is in the table, its identifier belongs to another building
-                continue
-            seen.add(name)
-            attributes = {n: _plain(n, columns[n][row]) for n in names}
-            solids = prism_solids(made.prisms, int(first[row]), int(first[row + 1]))
-            ground = int(made.heights.ground[row])
-            yield Feature(name, attributes, [] if footprints.rejected[row] else _outline(footprints, row, ground), solids)
+        for rows, higher in blocks:
+            for row in rows:
+                name = footprints.ids[row]
+                if name in seen:  # a rejected duplicate: its row is in the table, its identifier belongs to another building
+                    continue
+                seen.add(name)
+                attributes = {n: _plain(n, columns[n][row]) for n in names}
+                solids = prism_solids(made.prisms, int(first[row]), int(first[row + 1]))
+                # Without a block there is no ladder.
+                solids += higher.get(row, []) if solids else []
+                ground = int(made.heights.ground[row])
+                outline = [] if footprints.rejected[row] else _outline(footprints, row, ground)
+                yield Feature(name, attributes, outline, solids)
 
     if not has_code(grid.crs):
         context.note("The CRS has no authority code, so buildings.city.jsonl names none; buildings.nc holds it in full.")

@@ -47,7 +47,7 @@ file = "weather.epw"
 resolution_m = 0.5
 
 [buildings]
-lods = ["1.2"]
+lods = ["1.2", "1.3", "2.2"]
 
 [energy]
 method = "5r1c"

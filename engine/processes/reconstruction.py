@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from felsina.engine.fields import RECONSTRUCTION_REASONS
 from felsina.kernels.geometry.arrangement import Arrangement, arrange
 from felsina.kernels.geometry.face_costs import (
     data_costs,
@@ -41,18 +42,7 @@ Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 LODS = ("1.2", "1.3", "2.2")
-REASONS = {
-    0: "none",
-    1: "no_points",
-    2: "too_few_points",  # for a plane: all levels are a block at the median of the few there are
-    3: "no_plane",  # points, but no roof plane: LoD2.2 is the block of LoD1.2
-    4: "relabelled",  # a face took the label of its neighbour, for the roof was no manifold there
-    5: "parts_merged",  # the smallest roof parts were merged until the solid was valid
-    6: "no_lod2.2",  # LoD2.2 is the solid of LoD1.3
-    7: "no_lod1.3",  # LoD2.2 and LoD1.3 are the block of LoD1.2
-    8: "roof_below_ground",
-    9: "invalid_footprint",  # no valid block over the footprint
-}
+REASONS = RECONSTRUCTION_REASONS
 REASON = {name: code for code, name in REASONS.items()}
 
 # Below a density [m-2]: neighbours, those of a normal, distance [m], cosine and points of a plane. Eight points 1 m apart lie
