@@ -13,6 +13,7 @@ import pytest
 import shapely
 
 from felsina.engine.io.read import read_table
+from felsina.kernels.geometry.solids import check_solids
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "delft" / "city.toml"
 SHORT = ("--no-report", "--threads", 1, "--set", "heatwave.days=1", "--set", "heatwave.spin_up_days=0")
@@ -53,6 +54,25 @@ def test_every_footprint_has_a_row_and_a_geometry(delft):
     assert len(rows["building_id"]) == len(set(rows["building_id"])) == 160
     assert np.isfinite(rows["building_volume"]).all() and (rows["building_volume"] > 0).all()
     assert json.loads((delft / "run.json").read_text())["jobs"]["buildings"]["metrics"]["with_geometry"] == 160
+
+
+def test_every_building_has_valid_solids_of_every_level(delft):
+    rows = table(delft, columns=("building_lod", "building_roof_plane_count", "building_lod22_volume", "building_volume"))
+    assert (rows["building_lod"] == "2.2").all() and (rows["building_roof_plane_count"] > 0).all()
+    assert np.abs(rows["building_lod22_volume"].sum() / rows["building_volume"].sum() - 1.0) < 0.05
+    lines = (delft / "buildings.city.jsonl").read_text(encoding="utf-8").splitlines()
+    levels = []
+    for feature in map(json.loads, lines[1:]):
+        vertices = np.array(feature["vertices"], np.int64)
+        for part in feature["CityObjects"].values():
+            for solid in (g for g in part.get("geometry", []) if g["type"] == "Solid"):
+                faces = solid["boundaries"][0]
+                rings = [ring for face in faces for ring in face]
+                offsets = [np.cumsum([0, *map(len, parts)]).astype(np.int64) for parts in (rings, faces, [faces])]
+                assert check_solids(vertices, np.concatenate(rings).astype(np.int64), *offsets).tolist() == [0], feature["id"]
+                levels.append(solid["lod"])
+    # Every footprint is one polygon.
+    assert {lod: levels.count(lod) for lod in set(levels)} == {"1.2": 160, "1.3": 160, "2.2": 160}
 
 
 def test_every_product_is_valid(delft, felsina):
