@@ -31,6 +31,7 @@ from felsina.kernels.geometry.face_costs import (
 from felsina.kernels.geometry.labelling import label_faces
 from felsina.kernels.geometry.membership import locate_points
 from felsina.kernels.geometry.polygons import canonical_order
+from felsina.kernels.geometry.repair import repaired
 from felsina.kernels.geometry.roof_edges import LineOptions, find_roof_lines
 from felsina.kernels.geometry.roof_levels import connected_parts, level_steps, measure_roof
 from felsina.kernels.geometry.roof_partition import dissolve, tidy
@@ -54,6 +55,7 @@ _UNKNOWN_HEIGHT_M = 6.0  # range of heights that a single point stands for
 # straight, short, move [mm], each tried until one makes a valid solid; the last is the bare arrangement.
 _VARIANTS = ((25, 60, 80), (40, 100, 80), (25, 180, 120), (60, 250, 0), (25, 60, 0), (0, 0, 0))
 _MOST_RELABELS = 40
+_BENT = (203, 204)  # codes of faces that no repair straightens
 _MOST_ROUNDS = 100
 
 
@@ -301,13 +303,33 @@ def _block(part: _Part, height: float, ground: int) -> RoofSolid | None:
     partition = dissolve(arrangement.xy, arrangement.origin, arrangement.face, arrangement.source, label)
     level = np.array([[0.0, 0.0, np.floor(height * 1000 + 0.5)]])
     solid, outcome, _ = build_solid(partition, level, ground)
-    return solid if outcome == BUILT and solid is not None and _is_valid(solid) else None
+    return solid if outcome == BUILT and solid is not None and _code(solid) == VALID else None
 
 
-def _is_valid(solid: RoofSolid) -> bool:
+def _code(solid: RoofSolid) -> int:
+    """Return the code of the ISO 19107 check."""
     offsets = np.array([0, len(solid.face_type)], np.int64)
-    code = check_solids(solid.vertices, solid.face_rings, solid.ring_offsets, solid.face_offsets, offsets)
-    return int(code[0]) == VALID
+    return int(check_solids(solid.vertices, solid.face_rings, solid.ring_offsets, solid.face_offsets, offsets)[0])
+
+
+def _mended(solid: RoofSolid, code: int) -> tuple[RoofSolid, int]:
+    """Return an invalid solid after repair, with its code: VALID where that was safe, else both as they came."""
+    made = repaired(solid)
+    if made.code != VALID:
+        return solid, code
+    # Vertices that the repair left without a face go.
+    used, corners = np.unique(made.face_rings, return_inverse=True)
+    source = made.face_source
+    mended = RoofSolid(
+        made.vertices[used],
+        corners.astype(np.int64),
+        made.ring_offsets,
+        made.face_offsets,
+        solid.face_type[source],
+        solid.face_label[source],
+        solid.face_source[source],
+    )
+    return mended, VALID
 
 
 def _attempt(part: _Part, label: Integers, coefficients: Floats, ground: int) -> tuple[RoofSolid | None, int]:
@@ -322,10 +344,13 @@ def _attempt(part: _Part, label: Integers, coefficients: Floats, ground: int) ->
             partition = tidy(bare, coefficients, part.outline, straight, short, move)
             for joins_walls in (True, False):
                 solid, outcome, _ = build_solid(partition, coefficients, ground, joins_walls=joins_walls)
-                if solid is not None and _is_valid(solid):
-                    return solid, reason
-                if outcome != BUILT:
+                if solid is None:
                     break
+                code = _code(solid)
+                if code != VALID and not joins_walls and code not in _BENT:
+                    solid, code = _mended(solid, code)
+                if code == VALID:
+                    return solid, reason
             if outcome == UNEVEN and uneven is None:
                 # Where the labels are at fault and not the tidying, other tidying does not help.
                 uneven = build_solid(bare, coefficients, ground)[2]

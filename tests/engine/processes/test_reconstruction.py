@@ -3,8 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from felsina.engine.processes import reconstruction
 from felsina.engine.processes.reconstruction import REASON, reconstruct
-from felsina.kernels.geometry.extrusion import ROOF
+from felsina.kernels.geometry.extrusion import GROUND, ROOF, WALL
+from felsina.kernels.geometry.polygons import canonical_order
 from felsina.kernels.geometry.solids import check_solids
 
 RING = np.array([(0, 0), (12_000, 0), (12_000, 8000), (0, 8000)], np.int64)
@@ -157,3 +159,34 @@ def test_buildings_of_delft_are_valid_also_when_thinned(felsina_data):
             _assert_valid(made)
             n += 1
     assert n >= 16
+
+
+@pytest.mark.parametrize("damage", ["face turned over", "corner repeated", "vertex doubled"])
+def test_a_broken_solid_is_mended_before_anything_is_given_up(damage, monkeypatch):
+    whole = reconstruct(_cloud(_gable), [[RING]], 0)
+    build = reconstruction.build_solid
+
+    def broken(*arguments, **named):
+        solid, outcome, uneven = build(*arguments, **named)
+        if solid is None:
+            return solid, outcome, uneven
+        rings, offsets, vertices = solid.face_rings.copy(), solid.ring_offsets.copy(), solid.vertices
+        if damage == "face turned over":
+            rings[offsets[1] : offsets[2]] = rings[offsets[1] : offsets[2]][::-1]
+        elif damage == "corner repeated":
+            rings = np.insert(rings, offsets[1], rings[offsets[1]])
+            offsets[2:] += 1
+        else:  # one face has a vertex of its own, a millimetre away
+            rings[offsets[1]], vertices = len(vertices), np.vstack((vertices, vertices[rings[offsets[1]]] + (0, 0, 1)))
+        return solid._replace(face_rings=rings, ring_offsets=offsets, vertices=vertices), outcome, uneven
+
+    monkeypatch.setattr(reconstruction, "build_solid", broken)
+    points = _cloud(_gable)
+    points = np.ascontiguousarray(points[canonical_order(*points.T)])
+    part = reconstruction._label_part(reconstruction._outline([RING]), points, 0, reconstruction.Options())
+    solid, reason = reconstruction._attempt(part, part.label, part.coefficients, 0)
+    assert reason == 0 and reconstruction._code(solid) == 0
+    assert set(np.unique(solid.face_rings)) == set(range(len(solid.vertices)))
+    # The walls of a side may be parted where they are one wall else; a millimetre over a wall is 0.1 m3.
+    assert {GROUND, WALL, ROOF} == set(solid.face_type) and (solid.face_type == ROOF).sum() == 2
+    assert _volume(solid) == pytest.approx(_volume(whole.solids["2.2"][0]), abs=0.1)
