@@ -18,7 +18,7 @@ N_BUILDING, N_TIME = 5, 3
 GRID = Grid("EPSG:7791", 685_000.0, 4_929_600.0, 2.0, 150, 130)
 TIME = np.datetime64("2015-07-14T23:00:00") + np.arange(1, N_TIME + 1) * np.timedelta64(1, "h")
 BOUNDS = np.stack([TIME - np.timedelta64(1, "h"), TIME], axis=1)
-SIZES = {"y": GRID.ny, "x": GRID.nx, "time": N_TIME, "building": N_BUILDING, "month": 12, "surface": 6 * N_BUILDING}
+SIZES = {"y": GRID.ny, "x": GRID.nx, "time": N_TIME, "building": N_BUILDING, "month": 12, "surface": 6 * N_BUILDING, "tree": 4}
 
 
 def boxes_mesh(n: int):

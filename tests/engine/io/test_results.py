@@ -177,13 +177,14 @@ def test_only_gzip_shuffle_and_checksums_are_used_in_chunks_of_the_grid(maker, s
 def test_chunks_lie_in_the_file_in_the_order_of_the_grid(tmp_path):
     size = 1100  # 3 x 3 chunks
     made = ProductWriter(World.serial(), tmp_path, "terrain", dims={"y": size, "x": size}, crs="EPSG:7791", writer="gather")
-    for name, field in fields_of("terrain").items():
+    maps = {name: field for name, field in fields_of("terrain").items() if "y" in field.dims}
+    for name, field in maps.items():
         values = np.arange(size * size).reshape(size, size) % 7 if not field.flags else np.ones((size, size), int)
         for j in (700, 0):
             rows = slice(j, size if j else 700)
             made.write(name, values[rows] if field.dtype.startswith("i") else values[rows] * 0.5, (j,))
     with h5py.File(made.publish()) as file:
-        for name in fields_of("terrain"):
+        for name in maps:
             dataset = file["terrain"][name].id
             places = [dataset.get_chunk_info(k) for k in range(dataset.get_num_chunks())]
             by_place = [c.chunk_offset for c in sorted(places, key=lambda c: c.byte_offset)]
