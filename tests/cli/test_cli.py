@@ -52,7 +52,9 @@ def test_errors_are_one_sentence_and_a_traceback_only_when_asked(tmp_path, capsy
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_gpu_without_a_driver_is_an_error_not_a_fall_back(tmp_path, capsys):
+def test_gpu_without_cupy_is_an_error_not_a_fall_back(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
     (tmp_path / "city.toml").write_text("")
     assert main(["run", str(tmp_path / "city.toml"), "--device", "gpu", "--out", str(tmp_path / "run")]) == 4
-    assert "no GPU drivers" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "need CuPy" in told and "--device cpu" in told

@@ -30,7 +30,7 @@ def test_the_record_holds_times_figures_and_the_configuration_of_the_run(finishe
     assert record["jobs"]["buildings"]["metrics"]["rows"] == 9
     assert record["configuration"]["execution"]["writer"] == "gather"
     assert record["configuration"]["terrain"]["snap_m"] == 8.0
-    assert record["world"] == {"ranks": 1, "threads": 1}
+    assert record["world"] == {"ranks": 1, "threads": 1, "devices": [{"kind": "cpu"}]}
     assert record["history"][0]["command"].startswith("felsina run ")
 
 
