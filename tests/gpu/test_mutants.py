@@ -8,7 +8,7 @@ from gpu_twins.mutants import exemptions
 from gpu_twins.workers import try_mutants
 
 pytestmark = pytest.mark.usefixtures("compiled")
-ENOUGH = 0.95  # issue 3
+ENOUGH = 0.95
 COVERED = 0.8  # of a kernel's own statements: what is left are the rare ways of functions that are inlined
 FEW, MANY = (4, 1), (40, 2)  # mutants of a kernel, seed
 

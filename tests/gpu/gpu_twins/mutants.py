@@ -7,6 +7,8 @@ equality, those of floats are turned round: that two random floats are equal doe
 from __future__ import annotations
 
 import csv
+import functools
+import math
 import random
 import re
 from collections.abc import Iterator
@@ -132,7 +134,7 @@ class Trial:
         made = []
         for k in range(start, stop):
             before = " ".join(lines[k].split()).rstrip(";")
-            if before not in executed or guards.fullmatch(before):
+            if before not in executed or guards.fullmatch(before) or without_registers(before) in library():
                 continue
             for kind, after in _changes(lines[k], before in bounds):
                 made.append(Mutant(self.driver, kind, before, " ".join(after.split()).rstrip(";"), k, after))
@@ -176,6 +178,32 @@ def score(kernel: GpuKernel, kind: str, number: int, seed: int) -> Score:
     survivors = [str(m) for m in chosen if trial.survives(m)]
     used = {k for k, e in enumerate(exemptions()) if any(e.covers(m) for m in every)}
     return Score(trial.driver, len(chosen), survivors, used, *trial.coverage())
+
+
+def without_registers(statement: str) -> str:
+    """Return a statement with its registers left blank."""
+    return re.sub(r"%[a-z]+\d+", "%", statement)
+
+
+@functools.cache
+def library() -> frozenset[str]:
+    """Return the statements with a number of their own, registers left blank, that libdevice's functions in double are made of.
+
+    They are NVIDIA's and not ours, inlined into the kernels that call them. Most are the terms of polynomials: a change of the
+    last ones stays far below what a case can allow. Numbers that anybody may write, such as 1 or 0.5, are none of their own.
+    """
+    from numba import cuda, types
+
+    def probe(x, out):
+        a = x[0]
+        out[0] = math.sin(a) + math.cos(a) + math.tan(a) + math.asin(a) + math.atan2(a, x[1])
+        out[1] = math.log(a) + math.exp(a) + a ** x[1]
+
+    pointer = types.CPointer(types.float64)
+    text = cuda.compile_ptx(probe, (pointer, pointer), cc=ARCHITECTURE)[0]
+    statements = (" ".join(line.split()).rstrip(";") for line in text.splitlines())
+    own = re.compile(r"0d(?![0-9A-F]{6}0{10})[0-9A-F]{16}|(?<![\w%])-?\d{6,}")
+    return frozenset(without_registers(statement) for statement in statements if own.search(statement))
 
 
 def _division_guards(lines: list[str]) -> re.Pattern[str]:
