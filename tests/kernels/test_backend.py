@@ -31,7 +31,7 @@ def test_the_cache_follows_the_sources_that_a_kernel_is_made_of():
         run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
         inner = {m.removeprefix("felsina.kernels.") for m in run}
         assert others <= backend._made_of(module)
-        assert {m for m in inner if backend._path(m).is_file()} - {"_gpu"} <= backend._made_of(module) | {"_backend"}
+        assert {m for m in inner if m in backend._modules()} - {"_gpu"} <= backend._made_of(module) | {"_backend"}
 
 
 def test_the_digest_of_a_kernel_changes_with_what_it_imports_and_with_nothing_else(tmp_path, monkeypatch):
@@ -47,7 +47,7 @@ def test_the_digest_of_a_kernel_changes_with_what_it_imports_and_with_nothing_el
     def digest(**changed):
         for name, text in {**sources, **changed}.items():
             (folder / f"{name}.py").write_text(text)
-        for cached in (backend._made_of, backend._source):
+        for cached in (backend._made_of, backend._modules, backend._source):
             cached.cache_clear()
         return backend.source_digest.__wrapped__("driver")
 
@@ -58,7 +58,7 @@ def test_the_digest_of_a_kernel_changes_with_what_it_imports_and_with_nothing_el
         assert len({first, digest(physics="b = 2\n"), digest(_backend="a = 2\n"), digest(driver="d = 1\n")}) == 4
         assert digest() == first
     finally:
-        for cached in (backend._made_of, backend._source):
+        for cached in (backend._made_of, backend._modules, backend._source):
             cached.cache_clear()
 
 
