@@ -12,9 +12,10 @@ from felsina.engine.processes.terrain import fill, on_one_gpu
 from felsina.kernels.pointcloud.ground import (
     LOW_OUTLIER_SLOPE,
     SmrfSurface,
-    low_outliers,
+    mark_low_outliers,
     mark_objects,
     open_rows,
+    remove_objects,
     slope_rows,
     smrf,
     window_cells,
@@ -54,10 +55,10 @@ def filter_ground(
     mine = [(slice(j0, j1),)]
     surface = _shared_copy(world, fill(world, lowest, "point", FILL_CYCLES))
     is_object = world.shared(shape, np.bool_)
-    is_object[j0:j1] = low_outliers(surface, LOW_OUTLIER_SLOPE * cell_m)[j0:j1]
+    mark_low_outliers(surface, LOW_OUTLIER_SLOPE * cell_m, j0, j1, is_object)
     world.synchronise(is_object, mine)
     if is_object.any():
-        holes = _shared_copy(world, np.where(is_object, np.float32(np.nan), surface))
+        holes = _without_objects(world, surface, surface, is_object)
         surface = _shared_copy(world, fill(world, holes, "point", FILL_CYCLES))
     last, opened, spare = surface, world.shared(shape, np.float32), world.shared(shape, np.float32)
     for radius in range(1, window_cells(window_m, cell_m) + 1):
@@ -67,13 +68,24 @@ def filter_ground(
         world.synchronise(opened, mine)
         last, opened = opened, last if radius > 1 else spare
     world.synchronise(is_object, mine)
-    holes = _shared_copy(world, np.where(is_object | np.isnan(lowest), np.float32(np.nan), surface))
+    holes = _without_objects(world, surface, lowest, is_object)
     ground = _shared_copy(world, fill(world, holes, "ground", FILL_CYCLES))
     steepness = world.shared(shape, np.float32)
     if j0 < j1:
         slope_rows(ground, cell_m, j0, j1, steepness)
     world.synchronise(steepness, mine)
     return SmrfSurface(ground, steepness, is_object)
+
+
+def _without_objects(
+    world: World, surface: NDArray[np.float32], known: NDArray[np.float32], is_object: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Return what `remove_objects` leaves of a surface, as a shared array; each rank writes its share."""
+    out: NDArray[np.float32] = world.shared((surface.shape[0], surface.shape[1]), np.float32)
+    j0, j1 = world.share_of(surface.shape[0], BLOCK)
+    remove_objects(surface, known, is_object, j0, j1, out)
+    world.synchronise(out, [(slice(j0, j1),)])
+    return out
 
 
 def _shared_copy(world: World, array: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -45,7 +45,6 @@ from felsina.kernels.air.wind import (
 from felsina.kernels.blocks import block_mean, spread
 from felsina.kernels.constants import ZERO_CELSIUS
 from felsina.kernels.energy.surface_column import balance_columns
-from felsina.kernels.radiation.obstacles import Obstacles
 from felsina.kernels.radiation.rays import Rays, even_azimuths, ray_tables
 from felsina.kernels.radiation.shadow import sun_visible
 from felsina.kernels.radiation.skyview import sky_view
@@ -136,9 +135,7 @@ class StreetHeat:
         put = self._device.put
         self._materials = Materials.shipped(3600.0 / SUB_STEPS).on(self._device)
         self._halo = HaloExchange(world, partition, HALO, self._device)
-        obstacles = city_obstacles(world, scene, options.horizon_distance_m)
-        faces, ground, top, base, highest, reach = obstacles
-        self._obstacles = Obstacles(put(faces), put(ground), put(top), put(base), put(highest), reach)
+        self._obstacles = city_obstacles(world, scene, options.horizon_distance_m).moved(put)
         self._roof_layer = put(scene.roof_layer)
         mine = partition.tiles_of(world.rank)
         self._morphometry = world.reduce_exact(
@@ -281,9 +278,7 @@ class StreetHeat:
 
     def _rays(self, azimuths: list[float]) -> Rays:
         """Return the tables of rays towards some azimuths [rad], on the device."""
-        made = ray_tables(azimuths, self._scene.resolution, self._options.horizon_distance_m)
-        put = self._device.put
-        return Rays(put(made.offset), put(made.distance), put(made.inverse), put(made.weight), made.azimuth, made.resolution)
+        return ray_tables(azimuths, self._scene.resolution, self._options.horizon_distance_m).moved(self._device.put)
 
     def _prepare(self, air_tile: Tile, rays: Rays, sources: HeatSources, soil: float, start: float) -> TileState:
         scene, air, ratio, device = self._scene, self._air, self._scene.ratio, self._device
