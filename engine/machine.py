@@ -15,10 +15,9 @@ import sys
 from pathlib import Path
 
 from felsina.engine.errors import MachineError, UsageError
+from felsina.engine.parallel.gpu import LEAST_CAPABILITY
 from felsina.engine.parallel.world import promised_size
 from felsina.engine.record import machine
-
-LEAST_CAPABILITY = (7, 0)  # of the GPUs that a run takes (engine.parallel.gpu)
 
 
 def describe_machine() -> dict[str, object]:

@@ -24,6 +24,8 @@ from felsina.engine.parallel.device import STREAMS, Device, DeviceMemoryError, M
 
 WAY_OUT = "Use --device cpu"
 _INSTALL = "Run pip install 'felsina[cuda12]' (or [cuda13], for a driver of CUDA 13)"
+LEAST_CAPABILITY = (7, 0)  # whose cubins are made
+_LEAST_OF_CUDA_13 = (7, 5)  # it no longer knows Volta
 _INSUFFICIENT_DRIVER, _NO_DEVICE = 35, 100  # cudaError_t
 _DRIVER_FILE = Path("/proc/driver/nvidia/version")
 _CHUNK = 32 << 20  # bytes of a pinned buffer; a larger copy goes in pieces through two of them
@@ -90,12 +92,13 @@ def find_gpus() -> list[Gpu]:
             f"--gres=gpu:N). {WAY_OUT} to do without."
         )
     found = [_gpu(cupy, k, serves) for k in range(count)]
-    # CUDA 13 no longer knows Volta.
-    least = 70 if runtime.runtimeGetVersion() < 13_000 else 75
+    least = LEAST_CAPABILITY if runtime.runtimeGetVersion() < 13_000 else _LEAST_OF_CUDA_13
     for gpu in found:
-        if int(gpu.compute_capability) < least:
+        capability = int(gpu.compute_capability[:-1]), int(gpu.compute_capability[-1])
+        if capability < least:
+            has, needs = (".".join(map(str, c)) for c in (capability, least))
             raise MachineError(
-                f"The GPU {gpu.name} has compute capability {int(gpu.compute_capability) / 10}, and felsina needs {least / 10} "
+                f"The GPU {gpu.name} has compute capability {has}, and felsina needs {needs} "
                 f"with CUDA {_cuda(runtime.runtimeGetVersion())}. {WAY_OUT}."
             )
     return found
