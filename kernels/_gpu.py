@@ -11,6 +11,7 @@ stay, so a GPU differs from a CPU only by contraction and by the last bits of tr
 from __future__ import annotations
 
 import functools
+import math
 import os
 import re
 import tempfile
@@ -19,6 +20,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
@@ -29,6 +31,7 @@ _SCALARS = {
     "f4": types.float32, "f8": types.float64, "i1": types.int8, "u1": types.uint8, "i2": types.int16, "u2": types.uint16,
     "i4": types.int32, "u4": types.uint32, "i8": types.int64, "u8": types.uint64,
 }  # fmt: skip
+_BYTE = np.dtype("u1")  # as which a truth value travels
 _MOST_ELEMENTS = 2**32 - 1  # indices are 32-bit
 _MOST_BLOCKS = (2**31 - 1, 65535, 65535)  # of a grid, by axis (CUDA C++ Programming Guide, technical specifications)
 Architecture = tuple[int, int]
@@ -57,6 +60,11 @@ class GpuKernel:
         self.cell, self.words, self.dims, self.shared = cell, tuple(signature.split()), dims, shared
         self.block = tuple(block) or _BLOCKS[dims]
         self.types = ("f4", "f8") if any(w.startswith("T") for w in self.words) else ("",)
+        # Looked at in every launch.
+        self._is_array = tuple(w.endswith("*") for w in self.words)
+        self._expected = {
+            kind: tuple(np.dtype(kind if w.startswith("T") else w.rstrip("*")) for w in self.words) for kind in self.types
+        }
         KERNELS[self.name] = self
 
     def entry(self, kind: str = "") -> str:
@@ -189,7 +197,7 @@ class GpuKernel:
         if 0 in extent:
             return
         grid = self.grid(extent)
-        if np.prod(extent, dtype=float) > _MOST_ELEMENTS or any(g > m for g, m in zip(grid, _MOST_BLOCKS, strict=False)):
+        if math.prod(extent) > _MOST_ELEMENTS or any(g > m for g, m in zip(grid, _MOST_BLOCKS, strict=False)):
             raise OverflowError(f"The launch of {self.name} over {extent} elements is too large; use smaller tiles.")
         extents = () if self.shared else tuple(np.uint32(n) for n in extent)
         self._function(kind)(grid, self.block, (*extents, *values))
@@ -209,14 +217,13 @@ class GpuKernel:
         if len(arguments) != len(self.words):
             raise TypeError(f"The kernel {self.name} takes {len(self.words)} arguments, not {len(arguments)}.")
         values = []
-        for k, (word, value) in enumerate(zip(self.words, arguments, strict=True)):
-            expected = np.dtype(kind if word.startswith("T") else word.rstrip("*"))
-            if not word.endswith("*"):
+        for k, (is_array, expected, value) in enumerate(zip(self._is_array, self._expected[kind], arguments, strict=True)):
+            if not is_array:
                 values.append(expected.type(value))  # CuPy passes plain Python numbers as 64-bit
                 continue
             if isinstance(value, np.ndarray) or not hasattr(value, "data"):
                 raise TypeError(f"Argument {k} of {self.name} is a {type(value).__name__}; it takes an array on the GPU.")
-            held = np.dtype("u1") if value.dtype == np.bool_ else value.dtype
+            held = _BYTE if value.dtype == np.bool_ else value.dtype
             if held != expected or not value.flags.c_contiguous:
                 order = "contiguous" if value.flags.c_contiguous else "strided"
                 raise TypeError(
@@ -282,15 +289,18 @@ def _write(path: Path, content: bytes) -> None:
     os.replace(file.name, path)
 
 
-def _read_modify_write(operation: str) -> Any:
+def _read_modify_write(operation: str, of_floats: bool = False) -> Any:
     @intrinsic
     def apply(typing_context, pointer, index, value):
-        if not isinstance(pointer, types.CPointer):
+        if not isinstance(pointer, types.CPointer) or isinstance(pointer.dtype, types.Float) != of_floats:
             return None
 
         def generate(context, builder, signature, arguments):
-            place = builder.gep(arguments[0], [arguments[1]])
-            builder.atomic_rmw(operation, place, arguments[2], "monotonic")
+            place, operand = builder.gep(arguments[0], [arguments[1]]), arguments[2]
+            if of_floats:
+                bits = ir.IntType(pointer.dtype.bitwidth)
+                place, operand = builder.bitcast(place, bits.as_pointer()), builder.bitcast(operand, bits)
+            builder.atomic_rmw(operation, place, operand, "monotonic")
             return context.get_dummy_value()
 
         return types.void(pointer, index, pointer.dtype), generate
@@ -302,12 +312,12 @@ def _read_modify_write(operation: str) -> Any:
 atomic_min = _read_modify_write("min")
 atomic_max = _read_modify_write("max")
 atomic_add = _read_modify_write("add")
+# p[i] = max(p[i], v) of floats >= 0, whose bits have the same order as whole numbers; NaN counts as the largest.
+atomic_raise = _read_modify_write("max", of_floats=True)
 
 
 @intrinsic
 def _barrier(typing_context):
-    from llvmlite import ir
-
     def generate(context, builder, signature, arguments):
         wait = builder.module.declare_intrinsic("llvm.nvvm.barrier0", fnty=ir.FunctionType(ir.VoidType(), ()))
         builder.call(wait, ())

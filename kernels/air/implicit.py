@@ -20,7 +20,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from felsina.kernels._backend import array_module, cell, gpu, on_gpu, rows, threads
-from felsina.kernels.air.largest import raise_to
+from felsina.kernels._gpu import atomic_raise
 from felsina.kernels.air.transport import flat_index, interior, strides
 from felsina.kernels.bounds import at_least
 
@@ -133,7 +133,7 @@ def relax_gpu(
         t[q] += delta
         most = max(most, abs(delta))
         l = np.uint32(l - one)
-    raise_to(change, np.uint32(j0 + j), most)
+    atomic_raise(change, np.uint32(j0 + j), most)
 
 
 def relax_scratch(temperature: NDArray[Any]) -> NDArray[Any]:

@@ -23,7 +23,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from felsina.kernels._backend import array_module, cell, gpu, on_gpu, rows, threads
-from felsina.kernels.air.largest import raise_to
+from felsina.kernels._gpu import atomic_raise
 from felsina.kernels.bounds import at_least, at_most
 
 HALO = 2  # cells: the limited face value looks two cells upwind
@@ -420,7 +420,7 @@ def row_rates_gpu(row, i, u, v, w, k, air, rate, nz, q0, sy, sz, rx, ry, rz, dx2
         most = max(most, outflow_rate(u, v, w, k, air, q, np.uint64(sy), np.uint64(sz), rx, ry, rz, dx2, dy2, dz2))
         q += np.uint64(sz)
         l = np.uint32(l + np.uint32(1))
-    raise_to(rate, row, most)
+    atomic_raise(rate, row, most)
 
 
 def stable_step(

@@ -12,7 +12,7 @@ HERE = Path(__file__).resolve().parent
 
 def works_together(kernel):
     names = set(kernel.cell.py_func.__code__.co_names)
-    return bool(kernel.shared) or bool(names & {"atomic_add", "atomic_min", "atomic_max", "barrier"})
+    return bool(kernel.shared) or bool(names & {"atomic_add", "atomic_min", "atomic_max", "atomic_raise", "barrier"})
 
 
 def test_threads_that_work_together_give_what_the_cpu_gives():

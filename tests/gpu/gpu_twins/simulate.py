@@ -65,7 +65,7 @@ def _max(pointer: _Pointer, index: Any, value: Any) -> None:
     cuda.atomic.max(pointer.values, int(index), value)
 
 
-_REPLACED = {"barrier": _barrier, "atomic_add": _add, "atomic_min": _min, "atomic_max": _max}
+_REPLACED = {"barrier": _barrier, "atomic_add": _add, "atomic_min": _min, "atomic_max": _max, "atomic_raise": _max}
 
 
 def execute(entry: str, path: str, grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
