@@ -21,7 +21,16 @@ from felsina.engine.grid import BLOCK
 from felsina.engine.parallel.device import CpuDevice, Device
 from felsina.engine.parallel.world import Window, World
 from felsina.kernels.pointcloud.gaps import CYCLES, GapFilling, fill_gaps
-from felsina.kernels.pointcloud.raster import NO_MAX, NO_MIN, bin_highest, bin_lowest, bin_sums, cell_height, cell_mean
+from felsina.kernels.pointcloud.raster import (
+    NO_MAX,
+    NO_MIN,
+    bin_highest,
+    bin_lowest,
+    bin_sums,
+    cell_height,
+    cell_mean,
+    hide_others,
+)
 
 ROOF_MIN_HEIGHT = 1.5  # m above ground; a building return below it (a low wall, the edge of a car port) does not hide the sky
 CANOPY_MIN_HEIGHT = 2.0  # m above ground; lower plants shade nobody who stands
@@ -114,16 +123,17 @@ class Binning:
 
     def add_classes(self, x: NDArray[Any], y: NDArray[Any], z: NDArray[np.int32], classification: NDArray[np.uint8]) -> None:
         """Bin classified points, in cells this rank owns."""
-        held = self._held
-
-        def of(classes: Sequence[int]) -> tuple[Any, Any, Any, int]:
-            chosen = np.isin(classification, classes)
-            return self._put(x[chosen], y[chosen], z[chosen])
-
-        bin_sums(*of((GROUND, WATER)), held.ground_sum, held.ground_count)
-        bin_sums(*of((BUILDING,)), held.building_sum, held.building_count)
-        bin_highest(*of(VEGETATION), held.vegetation_top, held.vegetation_count)
-        bin_highest(*of(UNCLASSIFIED), held.other_top, held.other_count)
+        held, put = self._held, self._device.put
+        x, y, z, cell = self._put(x, y, z)
+        classification, shown = put(classification), self._device.empty(x.shape, x.dtype)
+        for classes, add, into in (
+            ((GROUND, WATER), bin_sums, (held.ground_sum, held.ground_count)),
+            ((BUILDING,), bin_sums, (held.building_sum, held.building_count)),
+            (VEGETATION, bin_highest, (held.vegetation_top, held.vegetation_count)),
+            (UNCLASSIFIED, bin_highest, (held.other_top, held.other_count)),
+        ):
+            hide_others(x, classification, put(np.isin(np.arange(256), classes)), shown)
+            add(shown, y, z, cell, *into)
 
     def _put(self, x: NDArray[Any], y: NDArray[Any], z: NDArray[np.int32]) -> tuple[Any, Any, Any, int]:
         if self._held is self._rasters:

@@ -181,9 +181,7 @@ NOT_LAUNCHED = {
         "pointcloud.ground.height_above_gpu pointcloud.ground.is_ground_gpu pointcloud.raster.sample_nearest_gpu "
         "pointcloud.raster.bin_points_gpu pointcloud.raster.merge_bins_gpu"
     ),
-    "rasters of points come back as whole numbers": (
-        "pointcloud.raster.height_gpu pointcloud.raster.hide_others_gpu pointcloud.raster.mean_gpu"
-    ),
+    "rasters of points come back as whole numbers": ("pointcloud.raster.height_gpu pointcloud.raster.mean_gpu"),
     "the scene is prepared by the processor": "air.wind.morphometry_gpu:f4 air.wind.morphometry_gpu:f8",
     "the weather of one place is the processor's": (
         "radiation.longwave.dew_point_gpu radiation.longwave.relative_humidity_gpu radiation.longwave.sky_radiation_gpu "
