@@ -278,10 +278,11 @@ def test_too_little_memory_ends_with_a_sentence_and_no_half_product(
 
 def test_one_rank_of_two_without_room_ends_both(on_gpu, district, tmp_path):
     run = tmp_path / "run"
-    # The second rank has more points; the first waits for it in the next collective call.
+    # The second rank has more points; as a rule the first waits for it in the next collective call.
     done, _ = on_gpu("run", district, "--until", "terrain", "--out", run, ranks=2, STAND_IN_MEMORY_MB="6")
     assert done.returncode == 4, done.stdout + done.stderr
-    assert done.stderr.count("has no room for an array of ") == 1 and "Traceback" not in done.stderr
+    # The first may find no room of its own before the end of the second reaches it.
+    assert done.stderr.count("has no room for an array of ") in (1, 2) and "Traceback" not in done.stderr
     assert left_over(run) == set()
 
 
