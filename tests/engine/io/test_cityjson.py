@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from felsina.engine.errors import InputError
-from felsina.engine.io.cityjson import Feature, prism_solids, write_cityjsonseq
+from felsina.engine.io.cityjson import Feature, Solid, feature_line, header_line, prism_solids, write_cityjsonseq, write_lines
 from felsina.kernels.geometry.extrusion import extrude_prisms
 
 META = {"crs": "EPSG:7415", "translate": [85000, 447000, 0], "title": "Two houses"}
@@ -71,6 +71,82 @@ def test_several_solids_become_parts_of_one_building(tmp_path):
     objects = _lines(tmp_path / "x.city.jsonl")[2]["CityObjects"]
     assert objects["b"]["children"] == ["b-1", "b-2"]
     assert all(objects[k]["parents"] == ["b"] and objects[k]["type"] == "BuildingPart" for k in ("b-1", "b-2"))
+
+
+def _wedge(attributes=()):
+    """A block whose roof falls to the east in two halves: ground, four walls and two roofs of one plane."""
+    vertices = np.array([(x, y, 0) for x, y in ((0, 0), (4000, 0), (4000, 3000), (0, 3000))], np.int64)
+    above = vertices + np.array((0, 0, 2000))
+    vertices = np.concatenate((vertices, above, [(2000, 0, 2000), (2000, 3000, 2000)]))
+    faces = [
+        [[3, 2, 1, 0]],
+        [[0, 1, 5, 8, 4]],
+        [[1, 2, 6, 5]],
+        [[2, 3, 7, 9, 6]],
+        [[3, 0, 4, 7]],
+        [[4, 8, 9, 7]],
+        [[8, 5, 6, 9]],
+    ]
+    return Solid("2.2", vertices, faces, [0, 1, 1, 1, 1, 2, 2], attributes)
+
+
+def _semantics(solid):
+    line = json.loads(feature_line(Feature("w", {}, (), [solid]), (0, 0, 0)))
+    return line["CityObjects"]["w"]["geometry"][0]["semantics"]
+
+
+def test_faces_that_say_the_same_share_a_semantic_surface():
+    roof = {"slope": np.float64(0.0), "azimuth": float("nan")}
+    said = _semantics(_wedge([None, {"party_wall_area": 8.0}, None, {"party_wall_area": 8.0}, {}, roof, dict(roof)]))
+    assert said["surfaces"] == [
+        {"type": "GroundSurface"},
+        {"party_wall_area": 8.0, "type": "WallSurface"},
+        {"type": "WallSurface"},
+        {"slope": 0.0, "type": "RoofSurface"},
+    ]
+    assert said["values"] == [[0, 1, 2, 1, 2, 3, 3]]
+    said = _semantics(_wedge([None] * 5 + [{"slope": 30.0}, {"slope": 31.0}]))
+    assert [s.get("slope") for s in said["surfaces"]] == [None, None, 30.0, 31.0] and said["values"][0][-2:] == [2, 3]
+
+
+def test_without_attributes_there_is_one_semantic_surface_a_type():
+    said = _semantics(_wedge())
+    assert said == {
+        "surfaces": [{"type": t} for t in ("GroundSurface", "WallSurface", "RoofSurface")],
+        "values": [[0, 1, 1, 1, 1, 2, 2]],
+    }
+    assert said == _semantics(_wedge([None] * 7))
+
+
+def test_attributes_of_too_few_faces_are_refused():
+    with pytest.raises(ValueError, match="shorter"):
+        _semantics(_wedge([None] * 6))
+
+
+def test_lines_are_canonical_json(tmp_path):
+    odd = Feature(
+        'Caf\u00e9 "7"', {"z": 1, "a": "\u00df\n", "none": None, "yes": True}, (), [_wedge([{"b": 1, "a": 2}] + [None] * 6)]
+    )
+    for line in (header_line(META), *(feature_line(f, META["translate"]) for f in [*_features(), odd])):
+        value = json.loads(line)
+        assert line.decode() == json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n"
+
+
+def test_lines_made_apart_make_the_same_file(tmp_path):
+    write_cityjsonseq(tmp_path / "x", META, _features())
+    write_lines(tmp_path / "y", [header_line(META), *(feature_line(f, META["translate"]) for f in _features())])
+    assert (tmp_path / "x").read_bytes() == (tmp_path / "y").read_bytes()
+
+
+def test_equal_positions_of_all_levels_have_one_number():
+    solid = _wedge()
+    shifted = Solid(
+        "1.2", solid.vertices[::-1], [[[9 - v for v in ring] for ring in face] for face in solid.faces], solid.types
+    )
+    line = json.loads(feature_line(Feature("w", {}, [[solid.vertices[:4]]], [solid, shifted]), (0, 0, 0)))
+    assert line["vertices"] == solid.vertices.tolist()
+    levels = {g["lod"]: g["boundaries"] for g in line["CityObjects"]["w"]["geometry"]}
+    assert levels["1.2"] == levels["2.2"] == [solid.faces] and levels["0"] == [[[0, 1, 2, 3]]]
 
 
 def test_the_same_features_give_the_same_bytes(tmp_path):
