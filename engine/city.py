@@ -105,6 +105,55 @@ class BuildingOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReconstructionOptions(Options):
+    """`[reconstruction]`: roofs of LoD1.3 and LoD2.2; tuned on one scene (Delft, AHN3)."""
+
+    plane_distance_m: float = option(
+        0.20, "Farther from a plane, a point is not of it; smaller splits rough roofs.", "m", 0.01, 2.0
+    )
+    plane_cosine: float = option(0.85, "Least cosine between normals of one plane; larger splits curved roofs.", "1", 0.0, 1.0)
+    plane_points: int = option(6, "Fewest points of a plane; fewer find dormers, and chimneys.", "1", 3, 1000)
+    neighbours: int = option(15, "Neighbours that a plane grows through; more bridge gaps.", "1", 3, 64)
+    normal_neighbours: int = option(8, "Neighbours of a normal; more smooth noise, and ridges.", "1", 3, 64)
+    sparse_density: float = option(5.0, "With fewer points on a square metre, the `sparse` limits hold.", "m-2", 0.0, 1000.0)
+    sparse_plane_distance_m: float = option(0.25, "`plane_distance_m` of a sparse cloud.", "m", 0.01, 2.0)
+    sparse_plane_cosine: float = option(0.7, "`plane_cosine` of a sparse cloud.", "1", 0.0, 1.0)
+    sparse_plane_points: int = option(5, "`plane_points` of a sparse cloud.", "1", 3, 1000)
+    sparse_neighbours: int = option(8, "`neighbours` of a sparse cloud; fewer stay on one roof.", "1", 3, 64)
+    sparse_normal_neighbours: int = option(6, "`normal_neighbours` of a sparse cloud.", "1", 3, 64)
+    scant_density: float = option(2.0, "With fewer points on a square metre, the `scant` limits hold.", "m-2", 0.0, 1000.0)
+    scant_plane_distance_m: float = option(0.45, "`plane_distance_m` of a scant cloud.", "m", 0.01, 2.0)
+    scant_plane_cosine: float = option(0.5, "`plane_cosine` of a scant cloud.", "1", 0.0, 1.0)
+    scant_plane_points: int = option(4, "`plane_points` of a scant cloud.", "1", 3, 1000)
+    scant_neighbours: int = option(10, "`neighbours` of a scant cloud.", "1", 3, 64)
+    scant_normal_neighbours: int = option(5, "`normal_neighbours` of a scant cloud.", "1", 3, 64)
+    free_angle_deg: float = option(
+        97.4, "An edge point has this much without neighbours; larger finds straight edges only.", "degree", 60.0, 180.0
+    )
+    window_m: float = option(0.45, "Width of the window that gathers edge points; about twice their spacing.", "m", 0.05, 5.0)
+    run_gap_m: float = option(1.6, "A wider gap between edge points ends an edge.", "m", 0.1, 20.0)
+    least_length_m: float = option(0.3, "Shorter edges are none.", "m", 0.0, 20.0)
+    least_points: int = option(3, "Fewest points of an edge.", "1", 2, 1000)
+    shift_m: float = option(0.0, "Moves edges outwards: beams see less than the whole roof.", "m", -1.0, 1.0)
+    direction_tolerance_deg: float = option(8.6, "Lines this near in direction may be one.", "degree", 0.1, 45.0)
+    merge_offset_m: float = option(0.25, "Parallel lines this near are one; larger gives fewer faces.", "m", 0.0, 5.0)
+    extension_m: float = option(6.0, "How far lines go on beyond their points; shrinks above `plenty`.", "m", 0.0, 100.0)
+    plenty: float = option(60.0, "Lines that are many for a building.", "1", 1.0, 1000.0)
+    meeting_distance_m: float = option(
+        0.7, "Two planes meet where points of both lie this near to their intersection.", "m", 0.01, 10.0
+    )
+    least_slope: float = option(0.10, "Least difference of gradients of planes that meet.", "1", 0.001, 10.0)
+    smoothness: float = option(
+        0.06, "Cost of a metre of edge beside a volume; larger leaves fewer, larger parts.", "m2", 0.0, 100.0
+    )
+    cap_m: float = option(
+        2.0, "A point farther from a plane counts as this far: what points of a wall or a tree can cost.", "m", 0.01, 100.0
+    )
+    step_m: float = option(3.0, "Parts of LoD1.3 that differ by less in height are one.", "m", 0.0, 100.0)
+    least_height_m: float = option(0.5, "A roof lower above its ground is none.", "m", 0.4, 100.0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class EnergyOptions(Options):
     """`[energy]`"""
 
@@ -207,6 +256,7 @@ class City:
     weather: WeatherOptions = field(default_factory=WeatherOptions)
     terrain: TerrainOptions = field(default_factory=TerrainOptions)
     buildings: BuildingOptions = field(default_factory=BuildingOptions)
+    reconstruction: ReconstructionOptions = field(default_factory=ReconstructionOptions)
     energy: EnergyOptions = field(default_factory=EnergyOptions)
     heatwave: HeatwaveOptions = field(default_factory=HeatwaveOptions)
     coupling: CouplingOptions = field(default_factory=CouplingOptions)
@@ -252,6 +302,7 @@ SECTIONS: dict[str, type[Options]] = {
     "weather": WeatherOptions,
     "terrain": TerrainOptions,
     "buildings": BuildingOptions,
+    "reconstruction": ReconstructionOptions,
     "energy": EnergyOptions,
     "heatwave": HeatwaveOptions,
     "coupling": CouplingOptions,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from functools import cache
@@ -14,10 +13,8 @@ from felsina.engine import errors
 from felsina.engine.city import SECTIONS
 from felsina.engine.fields import FIELDS
 from felsina.engine.options import declared
-from felsina.engine.processes.reconstruction import Options
 from felsina.jobs.cli import JOBS
 from felsina.jobs.describe import reference_page
-from felsina.kernels.geometry.roof_edges import LineOptions
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -106,14 +103,6 @@ def test_tables_of_parameters_give_the_declared_default_and_unit(page):
         row = OPTIONS[name]
         want = "none" if row["default"] is None else json.dumps(row["default"])
         assert (default.strip("` "), unit.strip()) == (want, row["unit"]), name
-
-
-def test_the_table_of_reconstruction_parameters_gives_every_default():
-    text = text_of(ROOT / "docs" / "buildings.md").split("### Parameters of the reconstruction")[1].split("\n#")[0]
-    told = {name: float(value) for name, value in re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", text, re.MULTILINE)}
-    declared = {f.name: f.default for f in dataclasses.fields(Options) if f.name not in ("lines", "min_points")}
-    declared |= LineOptions()._asdict()
-    assert told == pytest.approx(declared, rel=1e-3)
 
 
 def test_the_start_page_names_the_exit_code_of_every_kind_of_error():

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from felsina.engine.city import BuildingOptions, ReconstructionOptions
 from felsina.engine.fields import RECONSTRUCTION_REASONS
 from felsina.kernels.geometry.arrangement import Arrangement, arrange
 from felsina.kernels.geometry.face_costs import (
@@ -46,9 +47,6 @@ LODS = ("1.2", "1.3", "2.2")
 REASONS = RECONSTRUCTION_REASONS
 REASON = {name: code for code, name in REASONS.items()}
 
-# Below a density [m-2]: neighbours, those of a normal, distance [m], cosine and points of a plane. Eight points 1 m apart lie
-# on more than one plane of a small roof, and their normals are rough.
-_SPARSE = ((2.0, (10, 5, 0.45, 0.5, 4)), (5.0, (8, 6, 0.25, 0.7, 5)))
 # Points that err together: a ridge in the wrong place. So chosen that 90 % of the buildings of thinned clouds are covered.
 _POINTS_OF_ONE_MIND = 12
 _UNKNOWN_HEIGHT_M = 6.0  # range of heights that a single point stands for
@@ -61,30 +59,16 @@ _MOST_ROUNDS = 100
 
 @dataclass(frozen=True)
 class Options:
-    """How roofs are made; lengths in m.
+    """How roofs are made.
 
     Attributes
     ----------
-    min_points : with fewer points in the footprint no plane is looked for: a block at their median
-    plane_distance, plane_cosine, plane_points : of region growing
-    smoothness : cost of a metre of edge between two labels [m2], beside a volume [m3] for the distance of the points
-    cap : a point farther from a plane counts as this far
-    step : roof parts of LoD1.3 whose heights differ by less are one
-    least_height : a roof lower than this above its ground is none
-    lines : see `LineOptions`
+    min_points : with fewer points in the footprint no plane is looked for: a block at their median; `buildings.min_points`
+    roofs : section `[reconstruction]` of the city file
     """
 
-    min_points: int = 5
-    plane_distance: float = 0.20
-    plane_cosine: float = 0.85
-    plane_points: int = 6
-    neighbours: int = 15
-    normal_neighbours: int = 8
-    smoothness: float = 0.06
-    cap: float = 2.0
-    step: float = 3.0
-    least_height: float = 0.5
-    lines: LineOptions = field(default_factory=LineOptions)
+    min_points: int = BuildingOptions.min_points
+    roofs: ReconstructionOptions = field(default_factory=ReconstructionOptions)
 
 
 class Uncertainty(NamedTuple):
@@ -171,7 +155,7 @@ def reconstruct(
     if len(points) == 0:
         made.reason = REASON["no_points"]
         return made
-    if int(np.sort(points[:, 2])[len(points) // 2]) - ground_mm < options.least_height * 1000:
+    if int(np.sort(points[:, 2])[len(points) // 2]) - ground_mm < options.roofs.least_height_m * 1000:
         made.reason = REASON["roof_below_ground"]
         return made
     outlines = [_outline(rings) for rings in parts]
@@ -188,6 +172,24 @@ def reconstruct(
     _measure(made, labelled, ground_mm)
     _build_levels(made, labelled, ground_mm, options)
     return made
+
+
+def line_options(o: ReconstructionOptions) -> LineOptions:
+    """Return the numbers of the search for lines, angles in radians."""
+    return LineOptions(
+        free_angle=math.radians(o.free_angle_deg),
+        window=o.window_m,
+        run_gap=o.run_gap_m,
+        least_length=o.least_length_m,
+        least_points=o.least_points,
+        shift=o.shift_m,
+        direction_tolerance=math.radians(o.direction_tolerance_deg),
+        merge_offset=o.merge_offset_m,
+        extension=o.extension_m,
+        plenty=o.plenty,
+        meeting_distance=o.meeting_distance_m,
+        least_slope=o.least_slope,
+    )
 
 
 def _outline(rings: Sequence[Integers]) -> Integers:
@@ -213,7 +215,9 @@ def _label_part(outline: Integers, points: Integers, ground: int, options: Optio
     planes = _find_planes(points, area, options)
     lines = np.empty((0, 4), np.int64)
     if len(planes[0].coefficients):
-        lines = find_roof_lines(points, planes[1], planes[0].label, planes[0].coefficients, outline, options.lines)
+        lines = find_roof_lines(
+            points, planes[1], planes[0].label, planes[0].coefficients, outline, line_options(options.roofs)
+        )
     arrangement = arrange(outline, lines)
     if arrangement is None:
         return None
@@ -224,14 +228,15 @@ def _label_part(outline: Integers, points: Integers, ground: int, options: Optio
     used = np.ascontiguousarray(points[is_used])
     # A level roof at the median is a label too: there is always one that is possible everywhere.
     level = int(np.sort(points[:, 2])[len(points) // 2]) if len(points) else ground + 3000
-    level = max(level, ground + round(options.least_height * 1000))
+    level = max(level, ground + round(options.roofs.least_height_m * 1000))
     coefficients = np.concatenate((found.coefficients * (1.0, 1.0, 1000.0), [(0.0, 0.0, float(level))]))
     highest = int(points[:, 2].max()) + 1000 if len(points) else level
     face = locate_points_in_faces(points, arrangement)
-    cost = data_costs(used, face[is_used], arrangement, coefficients, ground + 300, highest, round(options.cap * 1e3))
-    pairs, weight = smoothness_costs(arrangement, round(options.smoothness * 1e6))
+    cap = round(options.roofs.cap_m * 1e3)
+    cost = data_costs(used, face[is_used], arrangement, coefficients, ground + 300, highest, cap)
+    pairs, weight = smoothness_costs(arrangement, round(options.roofs.smoothness * 1e6))
     label = label_faces(cost, pairs, weight)
-    n_point, mean_square = label_residuals(points, face, label, coefficients)
+    n_point, mean_square = label_residuals(points, face, label, coefficients, cap)
     n, spread = len(points), _UNKNOWN_HEIGHT_M
     if n > 1:
         # n draws from a range reach over (n - 1) / (n + 1) of it.
@@ -244,13 +249,25 @@ def _label_part(outline: Integers, points: Integers, ground: int, options: Optio
 
 def _find_planes(points: Integers, area: float, options: Options) -> tuple[Planes, NDArray[np.int32]]:
     """Detect planes, less strictly in a sparse cloud; return them with the neighbours."""
-    density = len(points) / max(area, 1.0)
-    o = options
-    search = (o.neighbours, o.normal_neighbours, o.plane_distance, o.plane_cosine, o.plane_points)
-    for below, looser in _SPARSE:
-        if density < below:
-            search = looser
-            break
+    density, o = len(points) / max(area, 1.0), options.roofs
+    search = (o.neighbours, o.normal_neighbours, o.plane_distance_m, o.plane_cosine, o.plane_points)
+    # Eight points 1 m apart lie on more than one plane of a small roof, and their normals are rough.
+    if density < o.scant_density:
+        search = (
+            o.scant_neighbours,
+            o.scant_normal_neighbours,
+            o.scant_plane_distance_m,
+            o.scant_plane_cosine,
+            o.scant_plane_points,
+        )
+    elif density < o.sparse_density:
+        search = (
+            o.sparse_neighbours,
+            o.sparse_normal_neighbours,
+            o.sparse_plane_distance_m,
+            o.sparse_plane_cosine,
+            o.sparse_plane_points,
+        )
     k, k_normal, distance, cosine, least = search
     if len(points) < options.min_points:
         least = options.min_points
@@ -423,7 +440,9 @@ def _steps(part: _Part, ground: int, options: Options) -> tuple[Integers, Floats
     """Return labels and level planes of LoD1.3: parts that touch and differ by less than a step take their mean height."""
     a = part.arrangement
     connected = connected_parts(a.face, part.label)
-    group, height = level_steps(a.face, a.area2, connected, part.label, part.centroid, part.coefficients, options.step * 1000)
+    group, height = level_steps(
+        a.face, a.area2, connected, part.label, part.centroid, part.coefficients, options.roofs.step_m * 1000
+    )
     levels = np.zeros((len(height), 3))
-    levels[:, 2] = np.maximum(np.floor(height + 0.5), ground + options.least_height * 1000)
+    levels[:, 2] = np.maximum(np.floor(height + 0.5), ground + options.roofs.least_height_m * 1000)
     return group, levels
