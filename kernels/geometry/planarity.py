@@ -1,4 +1,4 @@
-"""Planes of polygons in space: the normal by Newell's method, the plane of least squares, and how far corners are from it.
+"""Planes of polygons in space: the normal by Newell's method, projections, the plane of least squares, distances from it.
 
 Newell's normal is exact (twice the area seen along each axis, in whole mm2). Distances are in float64: a plane through rounded
 corners is itself uncertain by 0.5 mm, so that nothing exact is lost.
@@ -16,6 +16,7 @@ import math
 import numpy as np
 
 from felsina.kernels._backend import rows
+from felsina.kernels.geometry.exact import plane_axes
 
 _SWEEPS = 8  # Jacobi's method converges quadratically; four sweeps are usual for three rows
 
@@ -31,6 +32,25 @@ def newell_normal(p, first, last):
         ny += az * bx - ax * bz
         nz += ax * by - ay * bx
     return nx, ny, nz
+
+
+@rows
+def flatten(p, nx, ny, nz):
+    """Return (n, 2) the corners of a polygon seen along the axis that its normal is longest in, from outside: no rounding.
+
+    Parameters
+    ----------
+    p : (n, 3) int64
+        Corners of all rings [mm].
+    nx, ny, nz : int64
+        Normal of the exterior ring, not zero; the exterior then runs anticlockwise.
+    """
+    u, v = plane_axes(nx, ny, nz)
+    is_mirrored = (nx, ny, nz)[3 - u - v] < 0
+    flat = np.empty((len(p), 2), np.int64)
+    for i in range(len(p)):
+        flat[i, 0], flat[i, 1] = -p[i, u] if is_mirrored else p[i, u], p[i, v]
+    return flat
 
 
 @rows

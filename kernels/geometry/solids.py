@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from felsina.kernels._backend import rows
 from felsina.kernels.geometry.crossing import crossing_pairs
-from felsina.kernels.geometry.exact import LARGEST_EXTENT_MM, plane_axes
+from felsina.kernels.geometry.exact import LARGEST_EXTENT_MM
 from felsina.kernels.geometry.facets import triangulate_face
-from felsina.kernels.geometry.planarity import are_normals_close, is_flat, newell_normal
+from felsina.kernels.geometry.planarity import are_normals_close, flatten, is_flat, newell_normal
 from felsina.kernels.geometry.rings import (
     are_duplicates,
     is_interior_connected,
@@ -250,11 +250,7 @@ def _check_face(
         return n, 1, VALID
     if not is_flat(p, nx, ny, nz, planarity):
         return _note(out, n, NON_PLANAR_DISTANCE, face, -1), 0, _FACE_BROKEN
-    u, v = plane_axes(nx, ny, nz)
-    is_mirrored = (nx, ny, nz)[3 - u - v] < 0
-    flat = np.empty((m, 2), np.int64)
-    for i in range(m):
-        flat[i, 0], flat[i, 1] = -p[i, u] if is_mirrored else p[i, u], p[i, v]
+    flat = flatten(p, nx, ny, nz)
     is_simple, crossing, touches = ring_contacts(flat, before, following, ring)
     if not is_simple:
         n = _note(out, n, RING_SELF_INTERSECTION, face, -1)
