@@ -7,15 +7,19 @@ follow what Bologna's quarters look like from above; nothing is fitted, and noth
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from felsina.engine.district import shapes
-from felsina.engine.district.shapes import Point, Prism, Strip
+from felsina.engine.district.openings import ROOF_THICKNESS, Opening, Passage, area, house_over
+from felsina.engine.district.shapes import Body, Point, Prism, Strip
 
 # Of sixteen blocks of four by four, each kind has its share: even a small district holds every kind.
 KINDS = ("perimeter",) * 5 + ("row",) * 2 + ("detached",) * 3 + ("tower",) * 2 + ("commercial",) * 2 + ("church", "park")
 STOREY_HEIGHT = 3.2  # m, floor to floor
 FLOOR_AREA_PER_RESIDENT = 40.0  # m2, gross
+PASSAGE_HEIGHT = 3.6  # m, clear, where the house has no arcade of its own height
+
+Legs = list[tuple[int, float, float]]
 
 
 class Draws:
@@ -51,6 +55,12 @@ class Building:
         Lowest edge of the main roof [m].
     portico_length, portico_depth, portico_height : float
         Arcade on the ground floor along the street; 0 where there is none [m].
+    roof_overhang : float
+        How far the eaves reach over the walls; 0 where they end at them [m].
+    bodies : list of Body
+        What stands there, where that is more than the prisms: storeys over openings, pillars, eaves.
+    openings : list of Opening
+        Open space under the building.
     """
 
     building_id: str
@@ -66,6 +76,13 @@ class Building:
     portico_length: float = 0.0
     portico_depth: float = 0.0
     portico_height: float = 0.0
+    roof_overhang: float = 0.0
+    bodies: list[Body] = field(default_factory=list)
+    openings: list[Opening] = field(default_factory=list)
+
+    def standing(self) -> list[Body]:
+        """Return all that a laser can hit."""
+        return self.bodies or [Body(*prism) for prism in self.prisms]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +108,8 @@ class Block:
     buildings: list[Building] = field(default_factory=list)
     trees: list[Tree] = field(default_factory=list)
     ponds: list[list[Point]] = field(default_factory=list)
+    # Per house of a perimeter: the strips of the block, the legs of the house on them, eaves [m] and slope [1].
+    houses: list[tuple[list[Strip], Legs, tuple[float, float]]] = field(default_factory=list, repr=False)
 
     def at(self, u: float, v: float) -> Point:
         """Return the point at shares u, v of the block."""
@@ -99,9 +118,8 @@ class Block:
     def build(self, draws: Draws, prisms: list[Prism], ring: Sequence[Point], **facts: object) -> None:
         """Add a building; its use decides whether people live in it."""
         floors, use = int(str(facts["floors"])), facts["use"]
-        area = _area(ring)
         density = draws.between(0.8, 1.2) / FLOOR_AREA_PER_RESIDENT
-        residents = int(area * floors * density) if use == "residential" else 0
+        residents = int(area(ring) * floors * density) if use == "residential" else 0
         name = f"{self.name}-{len(self.buildings):02d}"
         made = Building(building_id=name, prisms=prisms, ring=list(ring), residents=residents, **facts)  # type: ignore[arg-type]
         self.buildings.append(made)
@@ -125,17 +143,48 @@ def furnish(block: Block, draws: Draws, wide: list[bool]) -> None:
             for k in range(5):
                 where = shapes.moved(shapes.along(p, q, 0.1 + 0.2 * k), outwards, 2.3)
                 block.plant(draws, where, (6.0, 8.5))
+    # Drawn last: what was here before they came stands as it stood.
+    _open_ground_floors(block, draws)
+    _hang_eaves(block, draws)
 
 
-def _area(ring: Sequence[Point]) -> float:
-    twice = 0.0
-    for (x0, y0), (x1, y1) in zip(ring, [*ring[1:], ring[0]], strict=True):
-        twice += (x0 - ring[0][0]) * (y1 - ring[0][1]) - (x1 - ring[0][0]) * (y0 - ring[0][1])
-    return 0.5 * twice
+def _open_ground_floors(block: Block, draws: Draws) -> None:
+    """Set houses of a perimeter on their arcades, and lead a passage to the court through one of them in half of the blocks."""
+    if not block.houses:
+        return
+    strips = block.houses[0][0]
+    has_passage, side, width = draws.chance(0.5), 1 if draws.chance(0.5) else 3, draws.between(3.6, 4.6)
+    where, middle = 0, 0.0
+    for k, (_, legs, _) in enumerate(block.houses):
+        last, t0, t1 = legs[-1]
+        if last == side:  # the last house that has a leg here: not the one on the corner, where there is another
+            corner = strips[side].depth / strips[side].length if t0 == 0.0 else 0.0
+            where, middle = k, 0.5 * (max(t0, corner) + t1)
+    half = 0.5 * width / strips[side].length
+    for k, (_, legs, roof) in enumerate(block.houses):
+        b = block.buildings[k]
+        way = None
+        if has_passage and k == where:
+            way = Passage(side, middle - half, middle + half, b.portico_height or PASSAGE_HEIGHT)
+        if way or b.portico_length:
+            bodies, openings = house_over(strips, legs, roof, (b.portico_depth, b.portico_height), way)
+            block.buildings[k] = replace(b, bodies=bodies, openings=openings)
+
+
+def _hang_eaves(block: Block, draws: Draws) -> None:
+    """Let the roofs of some gabled houses reach over their walls: villas on all sides, rows over street and garden."""
+    if block.kind not in ("detached", "row"):
+        return
+    for k, b in enumerate(block.buildings):
+        reach, has_eaves = draws.between(0.4, 0.6), draws.chance(0.7)
+        if has_eaves and b.roof_type == "gabled":
+            rake = reach if block.kind == "detached" else 0.0
+            bodies = [*b.standing(), *shapes.overhung(b.prisms, reach, rake, ROOF_THICKNESS)]
+            block.buildings[k] = replace(b, roof_overhang=reach, bodies=bodies)
 
 
 def _perimeter(block: Block, draws: Draws) -> None:
-    """Houses in a ring around a courtyard; porticoes where the ground floor opens to the street."""
+    """Houses in a ring around a courtyard, with porticoes along the street and now and then a passage to the court."""
     block.cover = "green" if draws.chance(0.6) else "bare"
     depth = draws.between(10.5, 12.5)
     inner = shapes.inset(block.ring, [depth] * 4)
@@ -160,17 +209,14 @@ def _perimeter(block: Block, draws: Draws) -> None:
             prisms = [p for side, t0, t1 in pieces for p in strips[side].prisms(t0, t1, eaves, slope)]
             rings = [strips[side].lot(t0, t1) for side, t0, t1 in pieces]
             ring = rings[0] if len(rings) == 1 else [*rings[0][:2], *rings[1][1:3], rings[0][2], rings[0][3]]
-            street = 0.0
-            for side, t0, t1 in pieces:
-                e = shapes.direction(*strips[side].outer)
-                p, q = strips[side].outer
-                street += (t1 - t0) * ((q[0] - p[0]) * e[0] + (q[1] - p[1]) * e[1])
+            street = sum((t1 - t0) * strips[side].length for side, t0, t1 in pieces)
             block.build(
                 draws, prisms, ring, kind="perimeter", roof_type="flat" if is_flat else "gabled",
                 use="residential" if draws.chance(0.85) else "services", construction_year=year + draws.whole(0, 40),
                 floors=floors, eaves=eaves, portico_length=street if has_arcade else 0.0,
                 portico_depth=portico[0] if has_arcade else 0.0, portico_height=portico[1] if has_arcade else 0.0,
             )  # fmt: skip
+            block.houses.append((strips, pieces, (eaves, slope)))
     for _ in range(draws.whole(0, 4)):
         block.plant(draws, block.at(draws.between(0.38, 0.62), draws.between(0.38, 0.62)), (5.0, 10.0))
 

@@ -12,7 +12,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from felsina.engine.district import shapes
 from felsina.engine.district.scene import PITCH, District
+from felsina.engine.district.shapes import Point
 from felsina.kernels.pointcloud.scanner import Scanner, cast_pulses, pulses_over, returns_within, scanner_of_density
 
 DENSITY = 11.5  # pulses per m2 of level ground
@@ -31,6 +33,25 @@ def tile_windows(size: float) -> list[Window]:
     n = max(2, math.ceil(size / TILE))
     cuts = [0, *(round(1000.0 * (size * k / n // PITCH * PITCH + 0.375 * PITCH)) for k in range(1, n)), round(1000.0 * size)]
     return [(cuts[i], cuts[j], cuts[i + 1], cuts[j + 1]) for j in range(n) for i in range(n)]
+
+
+def visible_depth(scanner: Scanner, side: tuple[Point, Point], height: float) -> float:
+    """Return how far pulses reach the ground under a building through an open side of it [m], at the middle of the side.
+
+    A pulse that passes the upper edge of the opening travels on by height x tan(angle) across the flight line, and by
+    height x tan(pitch) along it. The interior lies to the left of the side. What stands across the street is not looked at.
+    """
+    e = shapes.direction(*side)
+    outwards = e[1], -e[0]
+    x = 0.5 * (side[0][0] + side[1][0])
+    reach = scanner.altitude * math.tan(scanner.half_angle) / math.cos(scanner.pitch)
+    first, last = math.ceil((x - reach) / scanner.line_spacing - 0.5), math.floor((x + reach) / scanner.line_spacing - 0.5)
+    deepest = 0.0
+    for line in range(first, last + 1):
+        across = (x - (line + 0.5) * scanner.line_spacing) / scanner.altitude
+        ahead = math.tan(scanner.pitch) * (1.0 if line % 2 == 0 else -1.0)
+        deepest = max(deepest, -height * (across * outwards[0] + ahead * outwards[1]))
+    return deepest
 
 
 def scan_tile(district: District, window: Window, scanner: Scanner | None = None) -> dict[str, NDArray[np.generic]]:

@@ -97,7 +97,7 @@ def build_district(size_m: float, seed: int) -> District:
         + [(n - i, 0) for i in range(n)]
     )
     edge = [(float(corner[i, j, 0]), float(corner[i, j, 1])) for i, j in outline]
-    surface = _surface(size_m, terrain, ring, plane, blocks, trees)
+    surface = _surface(size_m, terrain, buildings, ground, blocks, trees)
     return District(size_m, seed, terrain, blocks, buildings, trees, ground, ring, plane, owner, cells, edge, surface)
 
 
@@ -169,11 +169,16 @@ def _blocks(seed: int, n: int, corner: NDArray[np.float64]) -> tuple[list[Block]
 def _surface(
     size: float,
     terrain: NDArray[np.float64],
-    ring: NDArray[np.float64],
-    plane: NDArray[np.float64],
+    buildings: list[Building],
+    ground: NDArray[np.float64],
     blocks: list[Block],
     trees: list[Tree],
 ) -> SurfaceModel:
+    stood = [(body, float(z)) for b, z in zip(buildings, ground, strict=True) for body in b.standing()]
+    ring = np.array([body.ring for body, _ in stood], np.float64).reshape(-1, 4, 2)
+    plane = np.array([_raised(body.plane, z) for body, z in stood], np.float64).reshape(-1, 3)
+    on_ground = 0.0, 0.0, -math.inf
+    base = np.array([on_ground if body.base is None else _raised(body.base, z) for body, z in stood], np.float64).reshape(-1, 3)
     ponds = np.array([p for b in blocks for p in b.ponds], np.float64).reshape(-1, 4, 2)
     brim = terrain_height(terrain, ponds[..., 0], ponds[..., 1]).max(axis=1, initial=-np.inf) + 0.05
     level = np.stack([np.zeros(len(brim)), np.zeros(len(brim)), brim], axis=-1)
@@ -182,4 +187,10 @@ def _surface(
     foot = terrain_height(terrain, t[:, 0], t[:, 1])
     crown = np.stack([t[:, 0], t[:, 1], foot + 0.5 * (t[:, 2] + t[:, 3]), 0.5 * t[:, 4], 0.5 * (t[:, 2] - t[:, 3])], axis=-1)
     bounds = (-8.0, -8.0, size + 8.0, size + 8.0)
-    return surface_model(terrain, np.concatenate([ring, ponds]), np.concatenate([plane, level]), kind, crown, bounds)
+    base = np.concatenate([base, np.tile(on_ground, (len(ponds), 1))])
+    plane = np.concatenate([plane, level])
+    return surface_model(terrain, np.concatenate([ring, ponds]), plane, kind, crown, bounds, prism_base=base)
+
+
+def _raised(plane: shapes.Plane, z: float) -> shapes.Plane:
+    return plane[0], plane[1], plane[2] + z

@@ -20,6 +20,14 @@ class Prism(NamedTuple):
     plane: Plane
 
 
+class Body(NamedTuple):
+    """What stands between four corners [m]: the planes of top and underside, None on the ground [m above mean ground]."""
+
+    ring: tuple[Point, Point, Point, Point]
+    plane: Plane
+    base: Plane | None = None
+
+
 def along(p: Point, q: Point, t: float) -> Point:
     """Return the point at share `t` of the way from p to q."""
     return p[0] + t * (q[0] - p[0]), p[1] + t * (q[1] - p[1])
@@ -69,9 +77,20 @@ class Strip(NamedTuple):
     inner: tuple[Point, Point]
     depth: float
 
+    @property
+    def length(self) -> float:
+        """Length along the street [m]."""
+        e = direction(*self.outer)
+        return (self.outer[1][0] - self.outer[0][0]) * e[0] + (self.outer[1][1] - self.outer[0][1]) * e[1]
+
     def lot(self, t0: float, t1: float) -> list[Point]:
         """Return the ring of the lot between two shares of the strip."""
         return [along(*self.outer, t0), along(*self.outer, t1), along(*self.inner, t1), along(*self.inner, t0)]
+
+    def cell(self, t0: float, t1: float, d0: float, d1: float) -> tuple[Point, Point, Point, Point]:
+        """Return the part of a lot between two shares of the depth, counted from the street."""
+        p0, p1, q1, q0 = self.lot(t0, t1)
+        return along(p0, q0, d0), along(p1, q1, d0), along(p1, q1, d1), along(p0, q0, d1)
 
     def prisms(self, t0: float, t1: float, eaves: float, slope: float) -> list[Prism]:
         """Return a house over a lot: ridge at mid-depth, parallel to the street; slope 0 is a flat roof."""
@@ -104,6 +123,25 @@ def gabled_roof(centre: Point, e: Point, a: float, b: float, eaves: float, slope
         Prism((r0, r1, k1, k0), rising(r0, n, eaves, slope)),
         Prism((k0, k1, r2, r3), rising(r3, (-n[0], -n[1]), eaves, slope)),
     ]
+
+
+def overhung(faces: list[Prism], eaves: float, rake: float, thickness: float) -> list[Body]:
+    """Return the two plates of a gabled roof, which reach `eaves` over its long walls and `rake` over its gables [m].
+
+    The faces are those of `gabled_roof` or of `Strip.prisms`: the first starts at its wall, the second ends there.
+    """
+    plates = []
+    for k, (ring, plane) in enumerate(faces):
+        e = direction(ring[0], ring[1])
+        away = left(e) if k else (e[1], -e[0])
+        wide = list(ring)
+        for i in (2, 3) if k else (0, 1):
+            wide[i] = moved(wide[i], away, eaves)
+        for i, sign in enumerate((-1.0, 1.0, 1.0, -1.0)):
+            wide[i] = moved(wide[i], e, sign * rake)
+        below = plane[0], plane[1], plane[2] - thickness
+        plates.append(Body((wide[0], wide[1], wide[2], wide[3]), plane, below))
+    return plates
 
 
 def hipped_roof(centre: Point, e: Point, a: float, b: float, eaves: float, slope: float) -> list[Prism]:

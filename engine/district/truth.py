@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from felsina.engine.district.blocks import Building
+from felsina.engine.district.openings import area, is_surveyed, open_area
+from felsina.engine.district.scan import DENSITY, visible_depth
 from felsina.engine.district.scene import CRS, ORIGIN, District, ring_integral, sum_by
+from felsina.kernels.pointcloud.scanner import Scanner, scanner_of_density
 from felsina.kernels.pointcloud.surface import terrain_height
 
 TERRAIN_FORMULA = "z = z0 + sx X + sy Y + A sin(2 pi X / Lx + px) sin(2 pi Y / Ly + py); X, Y from the origin"
@@ -89,8 +93,58 @@ def _party_walls(district: District) -> NDArray[np.float64]:
     return sum_by(owner[prism[one]], wall, n) + sum_by(owner[prism[two]], wall, n)
 
 
+def roof_planes(district: District) -> list[list[dict[str, Any]]]:
+    """Return the roof planes of each building; faces on one plane are one.
+
+    `slope_deg`, `azimuth_deg` (of the outward normal in plan, clockwise from north; 0 of a level roof), `area_m2` along the
+    slope, `height_m` (mean, above the mean ground of the building), `rings` (outlines of its faces in the CRS [m]).
+    """
+    ring, plane = district.prism_ring, district.prism_plane
+    out: list[list[dict[str, Any]]] = [[] for _ in district.buildings]
+    known: dict[tuple[int, float, float, float], dict[str, Any]] = {}
+    level = ring_integral(ring, lambda x, y: plane[:, 0] * x + plane[:, 1] * y + plane[:, 2])
+    for face, owner in enumerate(district.prism_building.tolist()):
+        a, b, c = plane[face].tolist()
+        at = known.get(key := (owner, round(a, 6), round(b, 6), round(c, 4)))
+        if at is None:
+            azimuth = math.degrees(math.atan2(-a, -b)) % 360.0 if a or b else 0.0
+            slope = math.degrees(math.atan(math.sqrt(a * a + b * b)))
+            at = {"slope_deg": round(slope, 3), "azimuth_deg": round(azimuth, 3), "area_m2": 0.0, "height_m": 0.0, "rings": []}
+            known[key] = at
+            out[owner].append(at)
+        flat = float(level[0][face])
+        at["area_m2"] += flat * math.sqrt(1.0 + a * a + b * b)
+        at["height_m"] += float(level[1][face]) - flat * float(district.ground[owner])
+        at["rings"].append(_absolute(ring[face].tolist()))
+    for planes in out:
+        for at in planes:
+            at["height_m"] = round(at["height_m"] / (at["area_m2"] * math.cos(math.radians(at["slope_deg"]))), 3)
+            at["area_m2"] = round(at["area_m2"], 3)
+    return out
+
+
+def _openings(building: Building, scanner: Scanner) -> list[dict[str, Any]]:
+    rows = []
+    for kind, ring, height in building.openings:
+        sides = [(ring[0], ring[1])] + ([(ring[2], ring[3])] if kind == "underpass" else [])
+        depth = area(ring) / math.dist(ring[0], ring[1])
+        seen = min(depth, max(visible_depth(scanner, side, height) for side in sides))
+        row = {"kind": kind, "area_m2": round(area(ring), 3), "height_m": round(height, 3), "visible_depth_m": round(seen, 3)}
+        rows.append(row | {"ring": _absolute(ring)})
+    return rows
+
+
+def _absolute(ring: Sequence[Sequence[float]]) -> list[list[float]]:
+    return [[round(x + ORIGIN[0], 3), round(y + ORIGIN[1], 3)] for x, y in ring]
+
+
 def truth_record(district: District) -> dict[str, Any]:
-    """Return all that is known of a district as plain JSON values, coordinates in the CRS."""
+    """Return all that is known of a district as plain JSON values, coordinates in the CRS.
+
+    `is_surveyed` tells which buildings have their openings in the footprints' file; `visible_depth_m` of an opening is how far
+    the survey can see the ground in it (`scan.visible_depth`, the deepest of its open sides, no deeper than it is).
+    """
+    scanner, planes = scanner_of_density(DENSITY), roof_planes(district)
     measured = {name: values.tolist() for name, values in building_truth(district).items()}
     buildings = []
     for i, b in enumerate(district.buildings):
@@ -98,6 +152,9 @@ def truth_record(district: District) -> dict[str, Any]:
         row |= {"construction_year": b.construction_year, "floors": b.floors, "residents": b.residents}
         row |= {name: round(values[i], 4) for name, values in measured.items()}
         row |= {f"portico_{k}_m": round(getattr(b, f"portico_{k}"), 3) for k in ("length", "depth", "height")}
+        row |= {f"{kind}_area_m2": round(open_area(b.openings, kind), 3) for kind in ("portico", "underpass")}
+        row |= {"roof_overhang_m": round(b.roof_overhang, 3), "is_surveyed": is_surveyed(b.building_id)}
+        row |= {"openings": _openings(b, scanner), "roof_planes": planes[i]}
         buildings.append(row)
     trees = [
         {

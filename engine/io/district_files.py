@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from felsina.engine.district.openings import is_surveyed, open_area
 from felsina.engine.district.scan import DENSITY, scan_tile, tile_windows
 from felsina.engine.district.scene import CRS, ORIGIN, District, build_district
 from felsina.engine.district.shapes import Point
@@ -108,8 +109,14 @@ def write_tile(path: Path, points: Mapping[str, NDArray[Any]]) -> None:
 
 
 def write_buildings(path: Path, district: District) -> None:
-    """Write footprints with `building_id`, `construction_year`, `use`, `floors`, `residents`, `portico`."""
+    """Write footprints with `building_id`, `construction_year`, `use`, `floors`, `residents`, and what is known of openings.
+
+    `portico` (0 or 1), `portico_area_m2`, `portico_depth_m`, `portico_height_m`, `underpass_area_m2` are empty where no survey
+    has been; the footprint covers porticoes and underpasses, for it is the outline of the storeys above.
+    """
     buildings = district.buildings
+    unknown = np.array([not is_surveyed(b.building_id) for b in buildings])
+    closed = unknown | np.array([b.portico_length == 0.0 for b in buildings])
     columns = {
         "building_id": np.array([b.building_id for b in buildings], object),
         "construction_year": np.array([b.construction_year for b in buildings], np.int32),
@@ -117,8 +124,14 @@ def write_buildings(path: Path, district: District) -> None:
         "floors": np.array([b.floors for b in buildings], np.int32),
         "residents": np.array([b.residents for b in buildings], np.int32),
         "portico": np.array([int(b.portico_length > 0.0) for b in buildings], np.int32),
+        "portico_area_m2": np.array([round(open_area(b.openings, "portico"), 2) for b in buildings]),
+        "portico_depth_m": np.array([round(b.portico_depth, 2) for b in buildings]),
+        "portico_height_m": np.array([round(b.portico_height, 2) for b in buildings]),
+        "underpass_area_m2": np.array([round(open_area(b.openings, "underpass"), 2) for b in buildings]),
     }
-    _write_polygons(path, [[b.ring] for b in buildings], columns)
+    empty = {"portico": unknown, "portico_area_m2": unknown, "underpass_area_m2": unknown}
+    empty |= {"portico_depth_m": closed, "portico_height_m": closed}
+    _write_polygons(path, [[b.ring] for b in buildings], columns, empty)
 
 
 def write_landcover(folder: Path, district: District) -> dict[str, str]:
@@ -149,8 +162,16 @@ def _frame(square: list[Point]) -> list[Point]:
     return [(w - 8.0, s - 8.0), (e + 8.0, s - 8.0), (e + 8.0, n + 8.0), (w - 8.0, n + 8.0)]
 
 
-def _write_polygons(path: Path, polygons: Iterable[list[list[Point]]], columns: Mapping[str, NDArray[Any]]) -> None:
-    """Write polygons (shell, then holes, from the district's corner) as a GeoPackage whose time stamps stand still."""
+def _write_polygons(
+    path: Path,
+    polygons: Iterable[list[list[Point]]],
+    columns: Mapping[str, NDArray[Any]],
+    empty: Mapping[str, NDArray[np.bool_]] | None = None,
+) -> None:
+    """Write polygons (shell, then holes, from the district's corner) as a GeoPackage whose time stamps stand still.
+
+    `empty` tells for columns which of their values are not known.
+    """
     import pyogrio
     import shapely
 
@@ -163,7 +184,7 @@ def _write_polygons(path: Path, polygons: Iterable[list[list[Point]]], columns: 
     try:
         pyogrio.raw.write(
             path, shapely.to_wkb(np.array(made, object)), list(columns.values()), list(columns), crs=CRS, driver="GPKG",
-            layer=path.stem, geometry_type="Polygon",
+            layer=path.stem, geometry_type="Polygon", field_mask=[(empty or {}).get(name) for name in columns],
         )  # fmt: skip
     finally:
         pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})

@@ -1,8 +1,8 @@
-"""Airborne laser scanner: pulses of a rotating mirror, cast into a 2.5-D scene, with several returns, noise and occlusion.
+"""Airborne laser scanner: pulses of a rotating mirror, cast into a scene of prisms and crowns; returns, noise and occlusion.
 
 Every pulse is computed from its flight line and its number alone, so any subset of pulses, in any order and on any number of
-threads, gives the same returns. Shadows behind buildings are not modelled: they follow from the ray that ends on the first
-wall or roof. Beam footprint and waveform are left out, so only crowns split a pulse.
+threads, gives the same returns. Shadows behind buildings are not modelled, nor is the light under arcades: both follow from the
+ray that ends on the first wall, roof or ground. Beam footprint and waveform are left out, so only crowns split a pulse.
 """
 
 from __future__ import annotations
@@ -101,8 +101,8 @@ def _ground_range(terrain, ox, oy, oz, dx, dy, dz):
 
 
 @rows
-def _prism_range(edge, plane, ox, oy, oz, dx, dy, dz):
-    """Return the range to a prism, on its wall or on its top; inf when the ray misses."""
+def _prism_range(edge, plane, base, ox, oy, oz, dx, dy, dz):
+    """Return the range to a prism, on its wall, its top or its underside; inf when the ray misses."""
     enter, leave = -math.inf, math.inf
     for e in range(4):
         rate = edge[e, 0] * dx + edge[e, 1] * dy
@@ -117,10 +117,14 @@ def _prism_range(edge, plane, ox, oy, oz, dx, dy, dz):
         return math.inf
     clearance = oz - plane[0] * ox - plane[1] * oy - plane[2]
     sink = dz - plane[0] * dx - plane[1] * dy
-    if clearance + enter * sink <= 0.0:
-        return enter
-    top = -clearance / sink
-    return top if sink < 0.0 and top <= leave else math.inf
+    if sink < 0.0:
+        enter = max(enter, -clearance / sink)
+    elif clearance + enter * sink > 0.0:
+        return math.inf
+    if base[2] > -math.inf:
+        # A pulse falls more steeply than any underside slopes: it leaves through it.
+        leave = min(leave, -(oz - base[0] * ox - base[1] * oy - base[2]) / (dz - base[0] * dx - base[1] * dy))
+    return enter if enter <= leave else math.inf
 
 
 @rows
@@ -171,7 +175,7 @@ def _march(model, ox, oy, oz, dx, dy, dz, crown_id, crown_in, crown_out):
             c = j * nx + i
             for k in range(model.prism_start[c], model.prism_start[c + 1]):
                 p = model.prism_index[k]
-                hit = _prism_range(model.prism_edge[p], model.prism_plane[p], ox, oy, oz, dx, dy, dz)
+                hit = _prism_range(model.prism_edge[p], model.prism_plane[p], model.prism_base[p], ox, oy, oz, dx, dy, dz)
                 if hit < best:
                     best, kind = hit, model.prism_class[p]
             for k in range(model.crown_start[c], model.crown_start[c + 1]):

@@ -1,7 +1,8 @@
-"""A 2.5-D scene that a ray can hit: analytic ground, prisms under sloping planes, crowns, and a grid that finds them.
+"""A scene that a ray can hit: analytic ground, prisms between sloping planes, crowns, and a grid that finds them.
 
-Heights are evaluated on the planes and on the ground formula themselves; the grid only says which of them to try, so no
-resolution enters a height.
+A prism stands on the ground or has an underside, as the storeys over an arcade or the eaves of a roof have. Heights are
+evaluated on the planes and on the ground formula themselves; the grid only says which of them to try, so no resolution enters
+a height.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ class SurfaceModel(NamedTuple):
         Outward edge normals and offsets of convex footprints of four edges: inside where n_x x + n_y y + d <= 0 [m].
     prism_plane : (n_prism, 3) float
         Top plane z = a x + b y + c.
+    prism_base : (n_prism, 3) float
+        Plane of the underside, the same way; its c is -inf where the prism stands on the ground.
     prism_class : (n_prism,) uint8
         ASPRS class of what the prism is.
     crown : (n_crown, 5) float
@@ -48,6 +51,7 @@ class SurfaceModel(NamedTuple):
     terrain: NDArray[np.float64]
     prism_edge: NDArray[np.float64]
     prism_plane: NDArray[np.float64]
+    prism_base: NDArray[np.float64]
     prism_class: NDArray[np.uint8]
     crown: NDArray[np.float64]
     west: float
@@ -125,13 +129,14 @@ def surface_model(
     crown: NDArray[np.float64],
     bounds: tuple[float, float, float, float],
     cell: float = 2.0,
+    prism_base: NDArray[np.float64] | None = None,
 ) -> SurfaceModel:
     """Build the model of a scene and its index.
 
     Parameters
     ----------
-    terrain, prism_plane, prism_class, crown
-        As in `SurfaceModel`.
+    terrain, prism_plane, prism_class, crown, prism_base
+        As in `SurfaceModel`; without `prism_base` every prism stands on the ground.
     prism_ring : (n_prism, 4, 2) float
         Corners of the convex footprints, counter-clockwise; a triangle repeats a corner [m].
     bounds : tuple
@@ -162,9 +167,11 @@ def surface_model(
     crown_start, crown_index = _index(crown_box, crown_top, none, float(west), float(south), float(cell), cell_top)
     top = max(height.max(initial=-np.inf), crown_top.max(initial=-np.inf))
     kind = np.array(prism_class, np.uint8, order="C")
+    standing = np.tile([0.0, 0.0, -np.inf], (len(plane), 1))
+    base = standing if prism_base is None else np.array(prism_base, np.float64, order="C").reshape(-1, 3)
     return SurfaceModel(
-        np.array(terrain, np.float64, order="C"), np.ascontiguousarray(edge), plane, kind, crown, float(west), float(south),
-        float(cell), cell_top, prism_start, prism_index, crown_start, crown_index, float(top),
+        np.array(terrain, np.float64, order="C"), np.ascontiguousarray(edge), plane, base, kind, crown, float(west),
+        float(south), float(cell), cell_top, prism_start, prism_index, crown_start, crown_index, float(top),
     )  # fmt: skip
 
 
@@ -198,7 +205,7 @@ def _surface_height(model, x, y, height, kind):
 def surface_height(
     model: SurfaceModel, x: NDArray[np.float64], y: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """Evaluate the surface without crowns: (n,) height [m] and (n,) ASPRS class (2, 6 or 9) at (n,) x, y [m]."""
+    """Evaluate the surface from above, without crowns: (n,) height [m] and (n,) ASPRS class (2, 6 or 9) at (n,) x, y [m]."""
     x, y = np.ascontiguousarray(x, np.float64).ravel(), np.ascontiguousarray(y, np.float64).ravel()
     height, kind = np.empty(x.size), np.empty(x.size, np.uint8)
     _surface_height(model, x, y, height, kind)

@@ -14,12 +14,14 @@ import pytest
 from felsina.engine.city import read_city
 from felsina.engine.district import shapes
 from felsina.engine.district.blocks import KINDS
-from felsina.engine.district.scan import DENSITY, scan_tile, tile_windows
+from felsina.engine.district.openings import is_surveyed, open_area
+from felsina.engine.district.scan import DENSITY, scan_tile, tile_windows, visible_depth
 from felsina.engine.district.scene import ORIGIN, PITCH, build_district
-from felsina.engine.district.truth import building_truth, compare_with_truth, truth_record
+from felsina.engine.district.truth import building_truth, compare_with_truth, roof_planes, truth_record
 from felsina.engine.district.weather import HEATWAVE_FIRST, HEATWAVE_LENGTH, LATITUDE, LONGITUDE, epw_text
 from felsina.engine.errors import UsageError
 from felsina.engine.io.district_files import write_district
+from felsina.kernels.pointcloud.scanner import scanner_of_density
 from felsina.kernels.pointcloud.surface import surface_height, surface_model, terrain_height
 
 
@@ -73,6 +75,35 @@ def test_sixteen_blocks_hold_every_kind_and_about_sixty_buildings(district):
         if b.portico_length:
             assert 3.0 <= b.portico_depth <= 4.0
             assert 3.5 <= b.portico_height <= 4.0
+
+
+def test_bodies_fill_the_house_but_for_its_openings(district, truth):
+    ring_sum = {"portico": 0.0, "underpass": 0.0}
+    for i, b in enumerate(district.buildings):
+        if not b.openings:
+            continue
+        volume = 0.0
+        for body in b.bodies:
+            if body.plane[0] == body.plane[1] == 0.0 and body.base is None and b.roof_type != "flat":
+                continue  # a pillar: in the opening
+            for p, q, r in ((body.ring[0], body.ring[1], body.ring[2]), (body.ring[0], body.ring[2], body.ring[3])):
+                x, y = (p[0] + q[0] + r[0]) / 3.0, (p[1] + q[1] + r[1]) / 3.0
+                base = body.base[2] if body.base else 0.0
+                volume += ring_area([p, q, r]) * (body.plane[0] * x + body.plane[1] * y + body.plane[2] - base)
+        void = 0.0
+        for o in b.openings:
+            ring_sum[o.kind] += ring_area(o.ring)
+            void += ring_area(o.ring) * o.height
+            assert 3.5 <= o.height <= 4.0
+        if b.roof_type != "flat":
+            assert volume + void == pytest.approx(truth["volume_m3"][i], rel=1e-9)
+        if b.portico_length:
+            # The arcade is as long as the street, less what is passage; at a corner it goes round.
+            passage = sum(math.dist(*o.ring[:2]) for o in b.openings if o.kind == "underpass")
+            area = open_area(b.openings, "portico") + passage * b.portico_depth
+            assert 0.85 * b.portico_length * b.portico_depth < area <= 1.02 * b.portico_length * b.portico_depth
+    assert ring_sum["portico"] > 1000.0
+    assert 30.0 < ring_sum["underpass"] / sum(o.kind == "underpass" for b in district.buildings for o in b.openings) < 60.0
 
 
 def test_buildings_grow_with_the_area():
@@ -243,6 +274,24 @@ def test_party_walls_equal_a_walk_along_them(district, truth):
     np.testing.assert_allclose(walked, truth["party_wall_area_m2"], rtol=1e-3)
 
 
+def test_true_planes_cover_the_roof_and_face_away_from_the_ridge(district, truth):
+    for i, planes in enumerate(roof_planes(district)):
+        b = district.buildings[i]
+        assert sum(p["area_m2"] for p in planes) == pytest.approx(truth["roof_area_m2"][i], abs=0.01)
+        if b.kind in ("detached", "tower", "commercial", "church", "row"):
+            count = {"flat": 2 if b.kind == "tower" else 1, "gabled": 2, "hipped": 4, "basilica": 8}[b.roof_type]
+            assert len(planes) == count, b.building_id
+        for p in planes:
+            plan = sum(ring_area(np.array(r) - np.array(ORIGIN)) for r in p["rings"])
+            assert plan == pytest.approx(p["area_m2"] * math.cos(math.radians(p["slope_deg"])), rel=1e-3, abs=0.05)
+            assert p["height_m"] < truth["ridge_height_m"][i] + 0.01
+        if b.roof_type == "gabled" and b.kind == "detached":
+            assert abs(abs(planes[0]["azimuth_deg"] - planes[1]["azimuth_deg"]) - 180.0) < 0.01
+            # The first face starts at its eaves: it looks to the right of its first edge.
+            e = shapes.direction(b.prisms[0].ring[0], b.prisms[0].ring[1])
+            assert math.cos(math.radians(planes[0]["azimuth_deg"]) - math.atan2(e[1], -e[0])) == pytest.approx(1.0, abs=1e-6)
+
+
 def test_exact_results_have_no_error_and_wrong_ones_have_theirs(district, truth):
     record = json.loads(json.dumps(truth_record(district)))
     x, y = np.arange(2.0, 250.0, 4.0), np.arange(250.0, 2.0, -4.0)
@@ -298,6 +347,71 @@ def test_every_return_lies_on_what_its_class_says(district, points):
     roof, _ = surface_height(district.surface, x, y)
     on_roof = np.abs(z - roof)[kind == 6]
     assert np.quantile(on_roof, 0.8) < 0.1  # the rest: walls, and points that noise moved over an edge
+
+
+def test_ground_under_houses_is_seen_through_open_sides_only(district, points):
+    import shapely
+
+    ground = points["classification"] == 2
+    xy = np.stack([points["X"][ground], points["Y"][ground]], axis=1) / 1000.0
+    # Horizontal noise is 4 cm: six of it.
+    houses = np.array([shapely.Polygon(b.ring) for b in district.buildings])
+    place, house = shapely.STRtree(shapely.buffer(houses, -0.25)).query(shapely.points(xy), predicate="within")
+    scanner = scanner_of_density(DENSITY)
+    seen = {"portico": 0, "underpass": 0}
+    for i in np.unique(house):
+        under = shapely.points(xy[place[house == i]])
+        explained = np.zeros(under.size, bool)
+        for kind, ring, height in district.buildings[i].openings:
+            sides = [(ring[0], ring[1])] + ([(ring[2], ring[3])] if kind == "underpass" else [])
+            for side in sides:
+                # The ground is up to half a metre lower than on average along a house, and the angle changes along a side.
+                reach = 1.25 * visible_depth(scanner, side, height) + 0.3
+                lit = shapely.distance(shapely.LineString(side), under) <= reach
+                explained |= lit
+                seen[kind] += int(lit.sum())
+        assert explained.all(), district.buildings[i].building_id
+    assert seen["portico"] > 300
+    assert seen["underpass"] > 20
+
+
+def test_arcades_that_face_the_line_are_lit_to_their_visible_depth(district, points):
+    import shapely
+
+    ground = points["classification"] == 2
+    xy = shapely.points(points["X"][ground] / 1000.0, points["Y"][ground] / 1000.0)
+    scanner, n_lit = scanner_of_density(DENSITY), 0
+    for b in district.buildings:
+        for kind, ring, height in b.openings:
+            depth = visible_depth(scanner, (ring[0], ring[1]), height)
+            if kind == "portico" and depth > 0.6 and math.dist(ring[0], ring[1]) > 8.0:
+                inner = shapely.intersection(shapely.Polygon(ring), shapely.buffer(shapely.LineString(ring[:2]), 0.8 * depth))
+                n_lit += 1
+                # One strip of two sends its 5.75 pulses/m2 here, trees and what stands across the street keep some.
+                assert shapely.contains(inner, xy).sum() > 0.25 * 5.75 * inner.area, b.building_id
+    assert n_lit > 5
+
+
+def test_eaves_are_seen_outside_the_footprint(district, points):
+    import shapely
+
+    building = points["classification"] == 6
+    xyz = np.stack([points[n][building] for n in ("X", "Y", "Z")], axis=1) / 1000.0
+    at = shapely.points(xyz[:, :2])
+    hung = [i for i, b in enumerate(district.buildings) if b.roof_overhang]
+    assert len(hung) > 5
+    assert {district.buildings[i].kind for i in hung} == {"row", "detached"}
+    for i in hung:
+        b, own = district.buildings[i], district.prism_plane[district.prism_building == i]
+        distance = shapely.distance(shapely.Polygon(b.ring), at)
+        outside = (distance > 0.2) & (distance < 1.0)
+        height = own[:, 0] * xyz[outside, :1] + own[:, 1] * xyz[outside, 1:2] + own[:, 2]
+        on_roof = (np.abs(height - xyz[outside, 2:]) < 0.1).any(axis=1)
+        assert 0.4 <= b.roof_overhang <= 0.6
+        assert on_roof.sum() > 20
+        if b.kind == "detached":
+            # A corner of the eaves is farther off by the root of two; noise adds its 4 cm a few times.
+            assert b.roof_overhang - 0.1 < np.quantile(distance[outside][on_roof], 0.95) < 1.5 * b.roof_overhang + 0.15
 
 
 def test_only_vegetation_gives_several_returns(points):
@@ -356,6 +470,24 @@ def test_the_city_file_names_all_that_was_written(folder):
     assert {city.footprints.id, "construction_year", "use", "floors", "residents", "portico"} <= set(info["fields"])
     assert info["crs"] == "EPSG:7791"
     assert info["features"] == len(json.loads((folder / "truth.json").read_text())["buildings"])
+
+
+def test_openings_are_in_the_file_where_a_survey_has_been(folder):
+    truth = {b["building_id"]: b for b in json.loads((folder / "truth.json").read_text())["buildings"]}
+    meta, _, _, values = pyogrio.raw.read(folder / "buildings.gpkg")
+    columns = dict(zip(meta["fields"], values, strict=True))
+    assert {is_surveyed(name) for name in columns["building_id"]} == {True, False}
+    for k, name in enumerate(columns["building_id"]):
+        known, row = truth[name]["is_surveyed"], truth[name]
+        assert known == is_surveyed(name)
+        assert np.isnan(columns["portico"][k]) == (not known)
+        for kind in ("portico", "underpass"):
+            found = columns[f"{kind}_area_m2"][k]
+            assert found == pytest.approx(row[f"{kind}_area_m2"], abs=0.01) if known else np.isnan(found)
+            assert row[f"{kind}_area_m2"] == pytest.approx(
+                sum(o["area_m2"] for o in row["openings"] if o["kind"] == kind), abs=0.01
+            )
+        assert np.isnan(columns["portico_depth_m"][k]) == (not known or row["portico_length_m"] == 0.0)
 
 
 def test_land_cover_leaves_no_square_metre_without_a_kind(folder):

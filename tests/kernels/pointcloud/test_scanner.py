@@ -18,10 +18,11 @@ def box(west, south, east, north):
     return np.array([(west, south), (east, south), (east, north), (west, north)], float)
 
 
-def scene(terrain=LEVEL, rings=(), heights=(), kinds=6, crowns=NO_CROWN, size=200.0):
+def scene(terrain=LEVEL, rings=(), heights=(), kinds=6, crowns=NO_CROWN, size=200.0, bases=None):
     plane = np.array([h if np.ndim(h) else (0.0, 0.0, h) for h in heights], float).reshape(-1, 3)
     kind = np.broadcast_to(np.uint8(kinds), len(plane))
-    return surface_model(terrain, np.array(rings).reshape(-1, 4, 2), plane, kind, np.asarray(crowns), (0.0, 0.0, size, size))
+    ring, bounds = np.array(rings).reshape(-1, 4, 2), (0.0, 0.0, size, size)
+    return surface_model(terrain, ring, plane, kind, np.asarray(crowns), bounds, prism_base=bases)
 
 
 def flown(scanner, window, relief=70.0):
@@ -60,7 +61,9 @@ def busy_scene(rng):
 def test_first_solid_equals_a_search_through_every_prism():
     rng = np.random.default_rng(3)
     rings, planes, _ = busy_scene(rng)
-    model = scene(TERRAIN, rings, planes)
+    bases = planes - np.array([0.0, 0.0, 1.0]) * rng.uniform(0.2, 15.0, (len(planes), 1))
+    bases[::2] = 0.0, 0.0, -np.inf
+    model = scene(TERRAIN, rings, planes, bases=bases)
     pulses = flown(EXACT, (0.0, 0.0, 200.0, 200.0))
     pulses = tuple(p[:: pulses[0].size // 20_000] for p in pulses)
     position, kind, _, count = cast_pulses(EXACT, model, 1, *pulses)
@@ -72,7 +75,7 @@ def test_first_solid_equals_a_search_through_every_prism():
         above = p[:, 2] > terrain_height(TERRAIN, p[:, 0], p[:, 1])
         low, high = np.where(above, middle, low), np.where(above, high, middle)
     ground, nearest = low, low.copy()
-    for ring, plane in zip(rings, planes, strict=True):
+    for ring, plane, base in zip(rings, planes, bases, strict=True):
         enter, leave = np.full(len(ray), -np.inf), np.full(len(ray), np.inf)
         for p, q in zip(ring, np.roll(ring, -1, axis=0), strict=True):
             normal = np.array([q[1] - p[1], p[0] - q[0]])
@@ -82,8 +85,11 @@ def test_first_solid_equals_a_search_through_every_prism():
         above = origin @ np.array([-plane[0], -plane[1], 1.0]) - plane[2]
         sink = ray @ np.array([-plane[0], -plane[1], 1.0])
         top = -above / sink
+        if np.isfinite(base[2]):
+            normal = np.array([-base[0], -base[1], 1.0])
+            leave = np.minimum(leave, (base[2] - origin @ normal) / (ray @ normal))
         hit = np.where(above + enter * sink <= 0, enter, np.where(top <= leave, top, np.inf))
-        nearest = np.minimum(nearest, np.where(enter <= leave, hit, np.inf))
+        nearest = np.minimum(nearest, np.where((enter <= leave) & (hit <= leave), hit, np.inf))
     inside = np.abs(origin[:, :2] + ground[:, None] * ray[:, :2] - 100.0).max(axis=1) < 60.0  # far from the edge of the index
     assert (count == 1).all()
     np.testing.assert_array_equal(kind[inside, 0], np.where(nearest < ground, 6, 2)[inside])
@@ -108,6 +114,28 @@ def test_a_shadow_is_as_long_as_the_tower_is_high():
     assert (kind[(line == 0) & (x > east + 1e-3) & (x < end), 0] == 6).sum() == 0
     # The next line, east of the tower, sees what the first one could not.
     assert np.count_nonzero(level & (line == 1) & (x > east) & (x < end)) > 100
+
+
+def test_light_falls_under_a_roof_as_far_as_its_edge_is_high():
+    # A slab from 6 to 9 m over a wall that stands back by 8 m: seen from x0, the ray over the lower edge at x meets the ground
+    # at x + (x - x0) h / (H - h); no return lies deeper, on the ground or on the wall, and the lit strip has no gap.
+    height, west = 6.0, 150.0
+    scanner = EXACT._replace(pitch=0.0)
+    rings, base = (
+        [box(west, 80.0, 170.0, 120.0), box(west + 8.0, 80.0, 170.0, 120.0)],
+        [(0.0, 0.0, height), (0.0, 0.0, -np.inf)],
+    )
+    model = scene(rings=rings, heights=[9.0, 6.0], bases=np.array(base))
+    line, scan, mirror = flown(scanner, (140.0, 85.0, 200.0, 115.0))
+    position, kind, _, _ = cast_pulses(scanner, model, 1, line, scan, mirror)
+    x, z = position[:, 0, 0] / 1000.0, position[:, 0, 2] / 1000.0
+    end = west + (west - 0.5 * scanner.line_spacing) * height / (scanner.altitude - height)
+    lit = (line == 0) & (kind[:, 0] == 2) & (x > west) & (x < 170.0)
+    assert end - 0.5 < x[lit].max() <= end + 1e-3
+    assert np.count_nonzero(lit) > 50
+    # The line to the east looks at the other side: it sees nothing below, and no pulse meets the underside or the wall behind.
+    assert not ((line == 1) & (kind[:, 0] == 2) & (x > west + 1e-3) & (x < 170.0)).any()
+    assert z[(kind[:, 0] == 6) & (x > west + 1e-3) & (x < 169.9)].min() >= 9.0 - 1e-3
 
 
 def test_walls_and_roofs_are_hit_on_their_planes():

@@ -37,5 +37,11 @@ def test_the_higher_of_two_prisms_counts_and_an_empty_scene_is_ground():
     z, kind = surface_height(model, np.array([1.0, 3.0, 5.0, 7.0, -5.0]), np.array([1.0, 3.0, 5.0, 1.0, 1.0]))
     np.testing.assert_array_equal(z, [12.0, 14.0, 14.0, 10.0, 10.0])
     np.testing.assert_array_equal(kind, [6, 9, 9, 2, 2])
+    raised = np.array([(0.0, 0.0, 11.0), (0.0, 0.0, -np.inf)])
+    over = surface_model(
+        LEVEL, np.stack([square, square + 2.0]), planes, np.array([6, 9]), np.empty((0, 5)), (0.0, 0.0, 8.0, 8.0),
+        prism_base=raised,
+    )  # fmt: skip
+    assert surface_height(over, np.array([1.0]), np.array([1.0]))[0] == 12.0  # from above, undersides do not count
     empty = surface_model(LEVEL, np.empty((0, 4, 2)), np.empty((0, 3)), np.empty(0), np.empty((0, 5)), (0.0, 0.0, 8.0, 8.0))
     assert surface_height(empty, np.array([1.0]), np.array([1.0]))[0] == 10.0
