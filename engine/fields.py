@@ -68,6 +68,7 @@ BUILDING_REASONS = {
     8: "duplicate_id",
     9: "roof_below_ground",
     10: "invalid_solid",
+    11: "defect",  # of felsina, in this building alone; the log has it
 }
 RECONSTRUCTION_REASONS = {
     -1: "not_tried",
@@ -81,6 +82,19 @@ RECONSTRUCTION_REASONS = {
     7: "no_lod1.3",  # LoD2.2 and LoD1.3 are the block of LoD1.2
     8: "roof_below_ground",
     9: "invalid_footprint",  # no valid block over the footprint
+    10: "defect",  # of felsina, in this building alone; the log has it
+}
+OPENING_SOURCES = {0: "none", 1: "attributes", 2: "points", 3: "both"}
+CHANGES = {-1: "not_judged", 0: "none", 1: "raised", 2: "partly", 3: "demolished"}
+CHANGE_REASONS = {
+    0: "none",
+    1: "points_above_roof",  # far above the model, from pulses with one return: a storey, a crane, scaffolding
+    2: "leaves_above_roof",  # far above the model, from pulses with several returns: no change
+    3: "higher_than_attributes",
+    4: "lower_than_attributes",
+    5: "bare_ground",  # ground returns where the footprint has no roof return
+    6: "no_roof_returns",  # scanned, but neither roof nor much ground
+    7: "not_seen",  # too few returns to say anything
 }
 ENERGY_STATUS = {0: "success", 1: "failed"}
 ENERGY_REASONS = {0: "none", 1: "no_geometry", 2: "no_volume", 3: "not_finite", 4: "unheated_use"}
@@ -154,6 +168,25 @@ FIELDS: tuple[Field, ...] = (
     _terrain(
         "leaf_area_index", "m2 m-2", "leaf area over the cell, a proxy from returns", quantum=0.01, low=0.0, required=False
     ),
+    _terrain(
+        "ndvi",
+        "1",
+        "normalised difference vegetation index as seen from above",
+        quantum=0.001,
+        low=-1.0,
+        high=1.0,
+        required=False,
+    ),
+    _terrain(
+        "surface_albedo",
+        "1",
+        "broadband albedo as seen from above, unknown in shadow and on water",
+        standard_name="surface_albedo",
+        quantum=0.001,
+        low=0.0,
+        high=1.0,
+        required=False,
+    ),
     _tree("tree_x", "m", "easting of the crown's middle", dtype="f8", quantum=0.001),
     _tree("tree_y", "m", "northing of the crown's middle", dtype="f8", quantum=0.001),
     _tree("tree_height", "m", "highest return of the crown above ground", quantum=0.01, low=0.0, high=120.0),
@@ -219,6 +252,103 @@ FIELDS: tuple[Field, ...] = (
         "building_lod22_volume_standard_deviation",
         "m3",
         "standard deviation of building_lod22_volume",
+        quantum=0.001,
+        low=0.0,
+        required=False,
+    ),
+    # Open space under the storeys, and roofs over walls: solids know neither.
+    _building(
+        "building_portico_area",
+        "m2",
+        "ground under the building that is open to the street, NaN where only its existence is known",
+        quantum=0.001,
+        low=0.0,
+        required=False,
+    ),
+    _building("building_portico_height", "m", "clear height of the portico", quantum=0.001, low=0.0, high=30.0, required=False),
+    _building("building_portico_source", "1", "what tells of the portico", dtype="i1", flags=OPENING_SOURCES, required=False),
+    _building(
+        "building_underpass_area",
+        "m2",
+        "ground of passages through the building, NaN where only their existence is known",
+        quantum=0.001,
+        low=0.0,
+        required=False,
+    ),
+    _building(
+        "building_underpass_source", "1", "what tells of the underpass", dtype="i1", flags=OPENING_SOURCES, required=False
+    ),
+    _building(
+        "building_covered_ground_area",
+        "m2",
+        "ground of porticoes and underpasses that was seen under the roof",
+        quantum=0.001,
+        low=0.0,
+        required=False,
+    ),
+    _building(
+        "building_opening_confidence",
+        "1",
+        "1 by attributes, by points the share of the open area that was seen, NaN without any",
+        quantum=0.001,
+        low=0.0,
+        high=1.0,
+        required=False,
+    ),
+    _building(
+        "building_roof_overhang",
+        "m",
+        "how far the roof reaches outside the footprint, where it does",
+        quantum=0.001,
+        low=0.0,
+        high=2.0,
+        required=False,
+    ),
+    # From [imagery], or points with near infrared.
+    _building(
+        "building_roof_albedo", "1", "broadband albedo of the lit roof", quantum=0.001, low=0.0, high=1.0, required=False
+    ),
+    _building("building_roof_ndvi", "1", "mean NDVI of the roof", quantum=0.001, low=-1.0, high=1.0, required=False),
+    _building(
+        "building_roof_green_share", "1", "share of the roof that is green", quantum=0.001, low=0.0, high=1.0, required=False
+    ),
+    # Checks of footprints against points.
+    _building(
+        "building_change",
+        "1",
+        "whether points and footprint tell of the same building",
+        dtype="i1",
+        flags=CHANGES,
+        required=False,
+    ),
+    _building("building_change_reason", "1", "what building_change rests on", dtype="i1", flags=CHANGE_REASONS, required=False),
+    _building(
+        "building_area_above_roof",
+        "m2",
+        "area with points far above the model (quality.change_height_m)",
+        quantum=0.01,
+        low=0.0,
+        required=False,
+    ),
+    _building(
+        "building_bare_share",
+        "1",
+        "share of the footprint's scanned cells with ground and no roof returns",
+        quantum=0.0001,
+        low=0.0,
+        high=1.0,
+        required=False,
+    ),
+    _building(
+        "building_offset_x", "m", "eastward shift that brings the footprint onto the roof", quantum=0.001, required=False
+    ),
+    _building(
+        "building_offset_y", "m", "northward shift that brings the footprint onto the roof", quantum=0.001, required=False
+    ),
+    _building(
+        "building_offset_standard_deviation",
+        "m",
+        "standard deviation of the shift in the direction known least",
         quantum=0.001,
         low=0.0,
         required=False,

@@ -28,7 +28,12 @@ PRECISION_M = 0.001
 MIN_AREA_M2 = 1.0  # smaller than a telephone box: a digitising error, not a building
 SHORTEST_EDGE_M = 0.01  # finer than any survey; validators join vertices closer than their tolerance
 SPIKE_WIDTH_M = 0.002
-ATTRIBUTES = ("construction_year", "use", "floors", "height_eaves_m", "height_foot_m")
+# Yes or no: 1 or 0, or the words of OpenStreetMap.
+FLAGS = ("portico", "arcade", "building_passage")
+ATTRIBUTES = (
+    "construction_year", "use", "floors", "height_eaves_m", "height_foot_m", *FLAGS, "portico_area_m2", "portico_length_m",
+    "portico_depth_m", "portico_height_m", "underpass_area_m2",
+)  # fmt: skip
 _EXTENSIONS = {
     ".gpkg": "GPKG",
     ".geojson": "GeoJSON",
@@ -88,8 +93,9 @@ class Footprints:
     geometry : list of list of shapely.Polygon
         Parts of each building [m], snapped to 1 mm, exteriors anticlockwise; empty where rejected.
     attributes : dict of str to array
-        `construction_year`, `floors` (int32, 0 unknown), `use` (str, empty unknown), `height_eaves_m`, `height_foot_m`
-        (float64, NaN unknown), where the file has them.
+        `construction_year`, `floors` (int32, 0 unknown), `use` (str, empty unknown), and as float64, NaN unknown:
+        `height_eaves_m`, `height_foot_m`, `portico_area_m2`, `portico_length_m`, `portico_depth_m`, `portico_height_m`,
+        `underpass_area_m2`, and `portico`, `arcade`, `building_passage` (1 yes, 0 no), where the file has them.
     rejected : (n,) bool
         True where the row cannot be used.
     reason : (n,) int8
@@ -421,6 +427,9 @@ def _text(value: Any) -> str:
 def _column(path: str | Path, name: str, values: NDArray[Any]) -> NDArray[Any]:
     if name == "use":
         return np.array([_text(v) for v in values], dtype=object)
+    if name in FLAGS:
+        words = {"yes": "1", "true": "1", "no": "0", "false": "0"}
+        values = np.array([words.get(_text(v).strip().lower(), _text(v)) for v in values], dtype=object)
     try:
         numbers = np.array([np.nan if _text(v) == "" else float(v) for v in values], np.float64)
     except (TypeError, ValueError) as error:

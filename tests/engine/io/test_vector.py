@@ -93,6 +93,21 @@ def test_attributes_are_numbers_with_a_stated_unknown(tmp_path):
     assert np.isnan(made["height_eaves_m"][0]) and made["height_eaves_m"][1] == 7.5 and "floors" not in made
 
 
+def test_porticoes_are_read_as_numbers_and_in_the_words_of_openstreetmap(tmp_path):
+    squares = [box(9 * k, 0, 9 * k + 9, 9) for k in range(3)]
+    path = _write(
+        tmp_path / "a.gpkg", squares, key=["a", "b", "c"], arcade=["yes", "no", None], portico=[1.0, 0.0, np.nan],
+        portico_depth_m=[3.5, np.nan, np.nan],
+    )  # fmt: skip
+    made = read_footprints(path, CRS, "key").attributes
+    for name in ("arcade", "portico"):
+        np.testing.assert_array_equal(made[name], [1.0, 0.0, np.nan])
+    np.testing.assert_array_equal(made["portico_depth_m"], [3.5, np.nan, np.nan])
+    bad = _write(tmp_path / "b.gpkg", squares, key=["a", "b", "c"], arcade=["perhaps", "no", None])
+    with pytest.raises(InputError, match="arcade"):
+        read_footprints(bad, CRS, "key")
+
+
 BAD = {
     "bow tie": (Polygon([(0, 0), (10, 10), (10, 0), (0, 10)]), 50.0, 2),
     "spike": (Polygon([(0, 0), (10, 0), (10, 10), (5, 10), (5, 30), (5, 10), (0, 10)]), 100.0, 1),
