@@ -25,7 +25,8 @@ from felsina.engine.tables import read_table
 __all__ = ["OPTIONAL_COLUMNS", "PointFile", "Points", "read_chunks", "read_header", "scan_headers", "write_classes"]
 
 LOW_NOISE = 7  # ASPRS class; what the class table drops has it
-OPTIONAL_COLUMNS = ("intensity", "red", "green", "blue", "nir")
+GPS_SECOND = "gps_second"  # whole seconds of GPS time modulo 2**16: tells flight strips apart where nothing else does
+OPTIONAL_COLUMNS = ("intensity", "red", "green", "blue", "nir", "point_source_id", GPS_SECOND)
 BOUNDS_TOLERANCE = 10  # mm; headers are often written with fewer digits than points
 _MAX_MM = 2**31 - 1
 _OVERLAP, _DROP = "overlap", "drop"
@@ -284,6 +285,9 @@ def _attributes(
     for name, values in points.extra.items():
         if name in (records.dtype.names or ()):
             values[part] = records[name]
+        elif name == GPS_SECOND and "gps_time" in (records.dtype.names or ()):
+            seconds = np.nan_to_num(np.floor(records["gps_time"]), nan=0.0, posinf=0.0, neginf=0.0)
+            values[part] = np.mod(seconds, 65536.0).astype(np.uint16)
 
 
 def _cleaned(

@@ -122,6 +122,10 @@ def _selection(columns: Sequence[str]) -> Any:
         chosen |= wanted.RGB
     if "nir" in columns:
         chosen |= wanted.NIR
+    if "point_source_id" in columns:
+        chosen |= wanted.POINT_SOURCE_ID
+    if "gps_second" in columns:
+        chosen |= wanted.GPS_TIME
     return chosen.to_lazrs()
 
 

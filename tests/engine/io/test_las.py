@@ -197,6 +197,21 @@ def test_files_that_contradict_each_other_are_refused(tmp_path):
         scan_headers(files, None)
 
 
+@pytest.mark.parametrize("suffix", ["las", "laz"])
+@pytest.mark.parametrize("point_format", [0, 1, 6])
+def test_strip_and_second_of_every_point_are_read(tmp_path, suffix, point_format):
+    n = 400
+    source = np.arange(n) * 150
+    # Adjusted GPS time as in LAS 1.4; a day after 2**16 s the second is that of the remainder, before zero too.
+    time = np.r_[np.linspace(2.5e8, 2.5e8 + 200_000, n - 1), -0.25]
+    extra = {"gps_time": time} if point_format else {}
+    path = write(tmp_path / f"a.{suffix}", *cloud(n), point_format=point_format, point_source_id=source, **extra)
+    columns, _ = read(one(path), columns=("gps_second", "point_source_id"))
+    np.testing.assert_array_equal(columns["point_source_id"], source)
+    expected = np.floor(time) % 65_536 if point_format else np.zeros(n)
+    np.testing.assert_array_equal(columns["gps_second"], expected)
+
+
 @pytest.mark.parametrize(
     ("header", "city"), [("EPSG:7791", "EPSG:6707"), ("EPSG:6707", "EPSG:7791"), ("EPSG:7791+5214", "EPSG:7791")]
 )
