@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import math
 import os
 import re
 import tomllib
@@ -66,6 +67,34 @@ class LandCoverOptions(Options):
 
 # Kind of a land-cover layer -> UMEP code; a later kind wins where polygons overlap.
 LAND_COVER_LAYERS = {"bare": 6, "green": 5, "road": 1, "water": 7}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageryOptions(Options):
+    """`[imagery]`: orthophotos, GeoTIFF in any CRS; several files of a kind are one mosaic."""
+
+    rgbn: tuple[str, ...] = option((), "Images of red, green, blue, near infrared; patterns allowed.")
+    cir: tuple[str, ...] = option((), "Images of near infrared, red, green; patterns allowed.")
+    rgb: tuple[str, ...] = option((), "Images of red, green, blue; patterns allowed.")
+    gain: dict[str, float] = option({}, "Reflectance per value of a pixel, by band: blue, green, red, nir.")
+    offset: dict[str, float] = option({}, "Reflectance at value 0, by band.")
+    targets: str | None = option(None, "CSV of surfaces of known reflectance, in place of `gain`.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("gain", "offset"):
+            for band, value in getattr(self, name).items():
+                if band not in IMAGE_BANDS:
+                    raise UsageError(unknown_key(f"[imagery] {name}", band, IMAGE_BANDS))
+                if not math.isfinite(value) or (name == "gain" and value <= 0.0):
+                    raise UsageError(f"'imagery.{name}.{band}' is {value}; expected a number{' above 0' * (name == 'gain')}.")
+        if self.targets and (self.gain or self.offset):
+            raise UsageError("[imagery] has targets, and gain or offset; one of them calibrates the images. Leave one out.")
+        if self.offset and not self.gain:
+            raise UsageError("[imagery] has offset without gain. Give the gain of each band too.")
+
+
+IMAGE_BANDS = ("blue", "green", "red", "nir")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +180,23 @@ class ReconstructionOptions(Options):
     )
     step_m: float = option(3.0, "Parts of LoD1.3 that differ by less in height are one.", "m", 0.0, 100.0)
     least_height_m: float = option(0.5, "A roof lower above its ground is none.", "m", 0.4, 100.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class QualityOptions(Options):
+    """`[quality]`: when a check says something; see docs/quality.md for the sources."""
+
+    offset_m: float = option(0.3, "Largest shift between footprints and roofs that all buildings share.", "m", 0.0, 10.0)
+    overlap_m2: float = option(1.0, "Common area of two footprints that is told.", "m2", 0.0, 1e6)
+    datum_m: float = option(0.5, "Largest median difference of ground and reference heights.", "m", 0.0, 100.0)
+    strip_misfit_m: float = option(0.08, "Largest difference of flight strips on smooth ground.", "m", 0.0, 10.0)
+    missing_area_m2: float = option(20.0, "Area of building returns outside footprints that is a missing one.", "m2", 1.0, 1e6)
+    change_height_m: float = option(
+        2.5, "Height above the model, or of points and attributes apart, that is a change.", "m", 0.5
+    )
+    change_area_m2: float = option(10.0, "Least area of a building with points that far above the model.", "m2", 1.0, 1e6)
+    change_share: float = option(0.1, "Least share of the footprint with points that far above the model.", "1", 0.0, 1.0)
+    bare_share: float = option(0.5, "Share of bare ground in a footprint of a building that is gone.", "1", 0.01, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,10 +299,12 @@ class City:
     points: PointOptions = field(default_factory=PointOptions)
     footprints: FootprintOptions = field(default_factory=FootprintOptions)
     landcover: LandCoverOptions = field(default_factory=LandCoverOptions)
+    imagery: ImageryOptions = field(default_factory=ImageryOptions)
     weather: WeatherOptions = field(default_factory=WeatherOptions)
     terrain: TerrainOptions = field(default_factory=TerrainOptions)
     buildings: BuildingOptions = field(default_factory=BuildingOptions)
     reconstruction: ReconstructionOptions = field(default_factory=ReconstructionOptions)
+    quality: QualityOptions = field(default_factory=QualityOptions)
     energy: EnergyOptions = field(default_factory=EnergyOptions)
     heatwave: HeatwaveOptions = field(default_factory=HeatwaveOptions)
     coupling: CouplingOptions = field(default_factory=CouplingOptions)
@@ -299,10 +347,12 @@ SECTIONS: dict[str, type[Options]] = {
     "points": PointOptions,
     "footprints": FootprintOptions,
     "landcover": LandCoverOptions,
+    "imagery": ImageryOptions,
     "weather": WeatherOptions,
     "terrain": TerrainOptions,
     "buildings": BuildingOptions,
     "reconstruction": ReconstructionOptions,
+    "quality": QualityOptions,
     "energy": EnergyOptions,
     "heatwave": HeatwaveOptions,
     "coupling": CouplingOptions,
