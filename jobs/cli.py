@@ -38,13 +38,14 @@ JOBS: dict[str, Verb] = {
     "validate": Verb("felsina.jobs.validate", "check a product or a run against the schema"),
     "inspect": Verb("felsina.jobs.inspect", "show what is in a product or a run"),
     "digest": Verb("felsina.jobs.digest", "print a digest of values, independent of compression"),
+    "export": Verb("felsina.jobs.export", "write a product as CityJSON, VTK XML, GeoTIFF or GeoParquet"),
     "report": Verb("felsina.jobs.report", "draw the pictures and report.html of a finished run"),
     "doctor": Verb("felsina.jobs.doctor", "show what this machine has"),
     "warmup": Verb("felsina.jobs.warmup", "compile and cache every kernel once"),
 }
 
 # Verbs of the contract that later levels bring: absent from --help, answered with a sentence.
-_LATER = ("mobility", "civic", "scenarios", "assign", "behaviour", "plan", "status", "compare", "export", "view")
+_LATER = ("mobility", "civic", "scenarios", "assign", "behaviour", "plan", "status", "compare", "view")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
