@@ -10,13 +10,20 @@ from felsina.engine.city import City
 from felsina.engine.driver import JobContext, JobSpec, scientific_config
 from felsina.engine.errors import UsageError
 from felsina.engine.grid import Grid
+from felsina.engine.io.imagery import ORDERS
 from felsina.engine.record import file_sha256
 
 _LARGEST_TILE_M = 500.0
 _TILES_PER_RANK = 4  # enough to share the work evenly, few enough to spend no time on edges
 
 # Options that name files: what is in a file counts, not what it is called, and a product never holds a path.
-_PATHS = {("points", "files"), ("footprints", "file"), ("landcover", "raster"), ("weather", "file")}
+_PATHS = {
+    ("points", "files"),
+    ("footprints", "file"),
+    ("landcover", "raster"),
+    ("weather", "file"),
+    *(("imagery", name) for name in (*ORDERS, "targets")),
+}
 
 
 def point_files(city: City) -> list[Path]:
@@ -37,6 +44,11 @@ def landcover_files(city: City) -> dict[str, Path]:
     if city.landcover.raster:
         found["raster"] = city.files([city.landcover.raster])[0]
     return found
+
+
+def image_files(city: City) -> list[tuple[str, Path]]:
+    """Return kind and path of the images of a city, by kind, sorted."""
+    return [(kind, path) for kind in ORDERS for path in city.files(getattr(city.imagery, kind))]
 
 
 def weather_file(city: City) -> Path:
@@ -68,6 +80,8 @@ def product_identity(context: JobContext, spec: JobSpec, inputs: dict[str, str])
     for section, name in _PATHS:
         if section in configuration:
             configuration[section] = {k: v for k, v in configuration[section].items() if k != name}
+    if not image_files(context.city):
+        configuration.pop("imagery", None)
     if "landcover" in configuration:
         configuration["landcover"] = {**configuration["landcover"], "layers": sorted(context.city.landcover.layers)}
     return {"configuration": configuration, "inputs": inputs}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from felsina.engine.errors import InputError
 from felsina.engine.fields import LAND_COVER, fields_of
 from felsina.engine.footprints import city_footprints
 from felsina.engine.grid import BLOCK, Grid
+from felsina.engine.io.imagery import Image, open_image, read_targets
 from felsina.engine.io.las import PointFile, Points, scan_headers
 from felsina.engine.io.raster import Raster, read_raster
 from felsina.engine.io.results import ProductWriter
@@ -23,6 +25,7 @@ from felsina.engine.parallel.world import Window
 from felsina.engine.processes.classify import HALO_M, classify_shared
 from felsina.engine.processes.ground import filter_ground
 from felsina.engine.processes.identity import PointDigest, features_digest, footprints_digest
+from felsina.engine.processes.imagery import ImageRasters, PointIndex, cover_from_ndvi, image_rasters
 from felsina.engine.processes.ingest import Ingested, concatenated, ingest, route
 from felsina.engine.processes.terrain import (
     BUILDING,
@@ -39,14 +42,25 @@ from felsina.engine.processes.terrain import (
     surface_elevation,
 )
 from felsina.engine.processes.trees import KeptPoints, ReturnTally, close_canopy, find_crowns, measure_trees
-from felsina.jobs.common import digests, footprint_files, landcover_files, point_files, product_identity, tile_cells
+from felsina.engine.record import file_sha256
+from felsina.jobs.common import (
+    digests,
+    footprint_files,
+    image_files,
+    landcover_files,
+    point_files,
+    product_identity,
+    tile_cells,
+)
 from felsina.jobs.run import single_job
 
 _COLUMNS = ("red", "nir")  # of points, for the vegetation index
 
 
 def _inputs(city: City) -> list[Path]:
-    return [*point_files(city), *footprint_files(city), *landcover_files(city).values()]
+    images = [path for _, path in image_files(city)]
+    targets = city.files([city.imagery.targets]) if images and city.imagery.targets else []
+    return [*point_files(city), *footprint_files(city), *landcover_files(city).values(), *images, *targets]
 
 
 def run(context: JobContext) -> dict[str, Any]:
@@ -59,7 +73,8 @@ def run(context: JobContext) -> dict[str, Any]:
     cell_mm = round(grid.resolution * 1000)
     rasters = PointRasters.empty(world, grid.shape)
     binning = Binning(context.device, rasters, windows, cell_mm)
-    digest, kept = PointDigest(), KeptPoints()
+    images: list[Image] = world.on_root(lambda: [open_image(path, kind, grid.crs) for kind, path in image_files(city)])
+    digest, kept, index_of_points = PointDigest(), KeptPoints(), PointIndex(world, headers, images, grid)
     progress = context.progress("points", sum(h.count for h in headers), "points")
     uses_classes = city.points.use_classes
 
@@ -68,19 +83,27 @@ def run(context: JobContext) -> dict[str, Any]:
         if uses_classes:
             binning.add_classes(points.x, points.y, points.z, points.classification)
         digest.add(points)
+        index_of_points.add(points)
+        points.extra.clear()
         kept.add(points)
         progress.advance(len(points) * world.size)
 
     with context.timer("points"):
-        read = ingest(world, headers, grid, take, partition)
+        read = ingest(world, headers, grid, take, partition, index_of_points.columns)
         binning.finish(world)
+        ndvi = index_of_points.finish(windows)
     progress.close()
+    seen = None
+    if images:
+        with context.timer("imagery"):
+            seen = _seen(context, grid, images, rasters)
+        ndvi = seen.ndvi if seen.ndvi is not None else ndvi
     for remark in (*read.notes, *_remarks(read)):
         context.note(remark)
     trusts_classes = uses_classes and bool(read.classes[GROUND] and read.classes[BUILDING])
     if not trusts_classes:
         with context.timer("ground filter"):
-            _classify(context, headers, grid, partition, rasters, windows)
+            _classify(context, headers, grid, partition, rasters, windows, seen.ndvi if seen else None)
         context.note(
             "Ground, buildings and vegetation were classified here: the files have no class of ground or none of buildings, or "
             "points.use_classes is false."
@@ -110,8 +133,9 @@ def run(context: JobContext) -> dict[str, Any]:
         trees, vegetation, refused = measure_trees(world, crowns, tally, grid)
         tally.release(world)
     with context.timer("land cover"):
-        cover, layers = _land_cover(context, grid, index, canopy)
-    files = {"points": digest.over(world), **identity, **layers}
+        told = seen.cover if seen else cover_from_ndvi(ndvi) if ndvi is not None else None
+        cover, layers = _land_cover(context, grid, index, canopy, told)
+    files = {"points": digest.over(world), **identity, **layers, **_image_digests(context)}
     writer = ProductWriter(
         world,
         context.run.path,
@@ -119,7 +143,7 @@ def run(context: JobContext) -> dict[str, Any]:
         dims={"y": grid.ny, "x": grid.nx, "tree": len(trees)},
         crs=grid.crs,
         coordinates={"x": grid.x, "y": grid.y},
-        attrs={"point_classes": "input" if trusts_classes else "felsina"},
+        attrs={"point_classes": "input" if trusts_classes else "felsina", **(seen.attributes() if seen else {})},
         writer=city.execution.writer,
         precision={k: v for k, v in city.output.precision.items() if k in fields_of("terrain")},
         **product_identity(context, SPEC, files),
@@ -137,6 +161,10 @@ def run(context: JobContext) -> dict[str, Any]:
         "canopy_base_height": vegetation.base,
         "leaf_area_index": vegetation.leaf_area_index,
     }
+    if ndvi is not None:
+        maps["ndvi"] = ndvi
+    if seen is not None:
+        maps["surface_albedo"] = seen.albedo
     for tile in partition.tiles_of(world.rank):
         for name, values in maps.items():
             writer.write(name, values[tile.window], (tile.j0, tile.i0))
@@ -181,8 +209,12 @@ def _classify(
     partition: Partition,
     rasters: PointRasters,
     windows: list[Window],
+    seen: NDArray[np.float32] | None,
 ) -> None:
-    """Label the points that this rank owns and bin them by class; a second pass over the files."""
+    """Label the points that this rank owns and bin them by class; a second pass over the files.
+
+    `seen` is the vegetation index from images, (ny, nx).
+    """
     world, city = context.world, context.city
     cell_mm = round(grid.resolution * 1000)
     options = city.terrain
@@ -197,7 +229,7 @@ def _classify(
     cloud = concatenated(parts, _COLUMNS)
     parts.clear()
     is_mine = partition.owner(cloud.y // cell_mm, cloud.x // cell_mm) == world.rank
-    classes = classify_shared(world, cloud, is_mine, surface, cell_mm)
+    classes = classify_shared(world, cloud, is_mine, surface, cell_mm, seen)
     rasters.clear_classes(world)
     binning = Binning(context.device, rasters, windows, cell_mm)
     binning.add_classes(cloud.x[is_mine], cloud.y[is_mine], cloud.z[is_mine], classes[is_mine])
@@ -219,10 +251,42 @@ def _building_index(context: JobContext, grid: Grid, rasters: PointRasters) -> t
     return index, len(footprints), {} if derived else {"footprints": footprints_digest(footprints)}
 
 
+def _seen(context: JobContext, grid: Grid, images: list[Image], rasters: PointRasters) -> ImageRasters:
+    """Bring the images of the city to the grid."""
+    city, world = context.city, context.world
+    options = city.imagery
+    targets = world.on_root(lambda: read_targets(city.files([options.targets])[0]) if options.targets else [])
+    made = image_rasters(world, grid, images, rasters.count, options.gain, options.offset, targets)
+    for remark in made.notes:
+        context.note(remark)
+    return made
+
+
+def _image_digests(context: JobContext) -> dict[str, str]:
+    """Return the digests of images by kind, whatever the order and the names of the files, and of their targets."""
+    city, world = context.city, context.world
+    files = image_files(city)
+    if not files:
+        return {}
+    mine = {k: file_sha256(path) for k, (_, path) in list(enumerate(files))[world.rank :: world.size]}
+    every = {k: text for part in world.allgather(mine) for k, text in part.items()}
+    found = {}
+    for kind in sorted({kind for kind, _ in files}):
+        texts = sorted(every[k] for k, (of, _) in enumerate(files) if of == kind)
+        found[f"imagery.{kind}"] = texts[0] if len(texts) == 1 else hashlib.sha256("".join(texts).encode()).hexdigest()
+    if city.imagery.targets:
+        found |= digests(context, {"imagery.targets": city.files([city.imagery.targets])[0]})
+    return found
+
+
 def _land_cover(
-    context: JobContext, grid: Grid, index: NDArray[np.int32], canopy: NDArray[np.float32]
+    context: JobContext,
+    grid: Grid,
+    index: NDArray[np.int32],
+    canopy: NDArray[np.float32],
+    seen: NDArray[np.int8] | None,
 ) -> tuple[NDArray[np.int8], dict[str, str]]:
-    """Return the land cover of the whole grid from the city's layers or raster, and the digests of their files."""
+    """Return the land cover of the whole grid from the city's layers or raster, else as seen, and digests of their files."""
     world, city = context.world, context.city
     files = landcover_files(city)
     layers: list[tuple[int, NDArray[np.bool_]]] = []
@@ -243,7 +307,7 @@ def _land_cover(
         identity |= digests(context, {"landcover.raster": files["raster"]})
         codes = world.on_root(lambda: land_cover_on(grid, read_raster(files["raster"], grid.crs), files["raster"].name))
         layers += [(int(code), codes == code) for code in np.unique(codes) if code]
-    return land_cover(grid.shape, layers, index, canopy), identity
+    return land_cover(grid.shape, layers, index, canopy, seen), identity
 
 
 def land_cover_on(grid: Grid, raster: Raster, name: str) -> NDArray[np.int8]:
@@ -281,7 +345,7 @@ def _remarks(read: Ingested) -> list[str]:
 SPEC = JobSpec(
     name="terrain",
     product="terrain",
-    sections=("city", "points", "footprints", "landcover", "terrain", "output"),
+    sections=("city", "points", "footprints", "landcover", "imagery", "terrain", "output"),
     needs=(),
     inputs=_inputs,
     run=run,

@@ -78,7 +78,12 @@ def classify_points(
 
 
 def classify_shared(
-    world: World, points: Cloud, is_mine: NDArray[np.bool_], surface: SmrfSurface, cell_mm: int
+    world: World,
+    points: Cloud,
+    is_mine: NDArray[np.bool_],
+    surface: SmrfSurface,
+    cell_mm: int,
+    seen: NDArray[np.float32] | None = None,
 ) -> NDArray[np.uint8]:
     """Return the class of the points that this rank owns; what `classify_points` gives for the whole scene. Collective.
 
@@ -89,6 +94,8 @@ def classify_shared(
         Points in cells that this rank owns.
     surface : of the ground filter, over the whole grid
     cell_mm : of the grid [mm]
+    seen : (ny, nx) float32
+        Vegetation index from images, NaN where unknown: that of points without near infrared of their own.
 
     Returns
     -------
@@ -96,7 +103,7 @@ def classify_shared(
         The class where `is_mine`, else 0.
     """
     x, y, z = points.x, points.y, points.z
-    ndvi = vegetation_index(points)
+    ndvi = vegetation_index(points) if seen is None else vegetation_index_with(points, seen, cell_mm)
     height = height_above(x, y, z, surface.ground, cell_mm)
     on_ground = is_ground(x, y, z, surface, cell_mm)
     shape = local_shape(x, y, z, round(RADIUS * 1000), round(ISOLATION * 1000), is_mine & ~on_ground)
@@ -122,3 +129,20 @@ def vegetation_index(points: Cloud) -> NDArray[np.float32] | None:
     total = nir + red
     with np.errstate(invalid="ignore"):
         return np.where(total > 0, (nir - red) / total, np.float32(np.nan)).astype(np.float32)
+
+
+def vegetation_index_with(points: Cloud, seen: NDArray[np.float32], cell_mm: int) -> NDArray[np.float32]:
+    """Return the (n,) float32 index of each point: its own where it has near infrared, else that of its cell in an image.
+
+    Parameters
+    ----------
+    points : in the frame of the grid [mm]
+    seen : (ny, nx) float32
+        Vegetation index from images [1], NaN where unknown.
+    cell_mm : of the grid [mm]
+    """
+    j = np.clip(points.y // cell_mm, 0, seen.shape[0] - 1)
+    i = np.clip(points.x // cell_mm, 0, seen.shape[1] - 1)
+    found = seen[j, i]
+    own = vegetation_index(points)
+    return found if own is None else np.where(points.extra["nir"] > 0, own, found)

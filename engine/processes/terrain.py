@@ -345,14 +345,18 @@ def land_cover(
     layers: Sequence[tuple[int, NDArray[np.bool_]]],
     building_index: NDArray[np.int32],
     canopy: NDArray[np.float32],
+    seen: NDArray[np.int8] | None = None,
 ) -> NDArray[np.int8]:
     """Return the UMEP land cover: the given layers in order, later ones on top, and buildings on all.
 
-    Where no layer says anything the ground is paved; without any layer, ground under crowns is grass.
+    Where no layer says anything it is as `seen` from above, (ny, nx) int8 with 0 where nothing was seen; else the ground is
+    paved and, without any layer, grass under crowns. A crown hides its ground: what is seen there counts where it is green.
     """
     cover = np.full(shape, PAVED, np.int8)
     if not layers:
         cover[canopy > 0] = GRASS
+    if seen is not None:
+        np.copyto(cover, seen, where=(seen == GRASS) | ((seen > 0) & (canopy <= 0)))
     for code, member in layers:
         cover[member] = code
     cover[building_index >= 0] = BUILDING_COVER
