@@ -269,7 +269,7 @@ def completeness_figures(
     unseen = int(np.count_nonzero(~is_seen & ~rejected))
     built = float(cells[:, BUILDING].sum()) * grid.resolution**2
     seen = float(cells[:, SEEN].sum()) * grid.resolution**2
-    missing = float(area.sum())
+    missing = int(outside.n_block.sum()) * (block * block)
     figures: dict[str, Any] = {
         "roofs_without_footprint": len(area),
         "roofs_without_footprint_m2": round(missing, 1),

@@ -220,6 +220,6 @@ def _vertical_of(crs: CRS) -> tuple[str, bool]:
     if crs.is_compound:
         name = str(crs.sub_crs_list[-1].name)
         return name, "ellips" in name.lower()
-    if len(crs.axis_info) == 3:
+    if len(crs.axis_info) == 3 and units(crs)[1] is not None:
         return f"{crs.name}, ellipsoidal height", True
     return "", False
