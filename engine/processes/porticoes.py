@@ -53,6 +53,8 @@ class OpeningOptions:
     assumed_depth : depth of a portico whose rear wall no pulse reached, unless more of it was lit
     rear_depth : walls nearer to the outline are pillars, or the wall of a house whose footprint follows the eaves
     mouth : longest run that can be the mouth of a passage
+    height_depth : least lit depth of a run whose facade tells the clear height: a steeper view meets it in too few scans
+    facade : returns this near to the outline are of the facade
     outside : roof points nearer to the outline than this are on its wall; farther than `overhang` they are not looked at
     plane_distance : a point this near to a roof plane, vertically, is of it
     """
@@ -70,6 +72,8 @@ class OpeningOptions:
     assumed_depth: float = 3.0
     rear_depth: float = 1.2
     mouth: float = 8.0
+    height_depth: float = 0.5
+    facade: float = 0.15
     outside: float = 0.12
     overhang: float = 1.0
     plane_distance: float = 0.15
@@ -119,6 +123,7 @@ def find_openings(
     xy: Integers,
     ring_offsets: Integers,
     ground_mm: int,
+    beside: Integers | None = None,
     options: OpeningOptions = OPENING_OPTIONS,
 ) -> Openings:
     """Find the porticoes and underpasses of a building from its points.
@@ -137,6 +142,9 @@ def find_openings(
         All rings of the footprint, interiors to the left [mm].
     ground_mm : int
         Elevation of the ground at the building [mm].
+    beside : (k, 3) int64, optional
+        Returns of class building next to the footprint [mm]: noise puts half of those of a facade outside. They tell of the
+        clear height alone.
     """
     o = options
     if len(ground) < o.least_points or len(building) == 0:
@@ -148,8 +156,8 @@ def find_openings(
     runs, lengths = _runs(under, xy, ring_offsets, o)
     if not runs:
         return Openings()
-    edge, along, distance = outline_positions(building[:, :2], xy, ring_offsets)
-    wall = _Wall(_ring_of(edge, ring_offsets), along, distance / 1000.0, (building[:, 2] - ground_mm) / 1000.0)
+    wall = _wall(building, xy, ring_offsets, ground_mm)
+    outer = wall if beside is None else _wall(beside, xy, ring_offsets, ground_mm)
     passages, used, taken = _passages(runs, xy, ring_offsets, o)
     portico = 0.0
     seen = sum(run.area for k, run in enumerate(runs) if k in used)
@@ -166,7 +174,10 @@ def find_openings(
         whole = strip_area(xy[first:last], run.start, run.end, depth * 1000.0) * 1e-6
         portico += max(0.0, whole * _length(run) / ((run.end - run.start) * 1e-3) - taken.get(k, 0.0) * depth)
         seen += run.area
-        facade.append(wall.height[_along(run, wall, lengths) & (wall.distance <= 0.25)])
+        if run.depth < o.height_depth:
+            continue
+        for side in (wall,) if outer is wall else (wall, outer):
+            facade.append(side.height[_along(run, side, lengths) & (side.distance <= o.facade)])
     underpass = min(passages, footprint)
     portico = min(portico, footprint - underpass)
     if portico + underpass <= 0.0:
@@ -175,7 +186,7 @@ def find_openings(
     return Openings(
         portico_area=portico,
         underpass_area=underpass,
-        portico_height=change_height(np.concatenate(facade), 0.5, 8.0) if facade else math.nan,
+        portico_height=_clear_height(np.concatenate(facade)) if facade else math.nan,
         portico_source=points if portico > 0.0 else 0,
         underpass_source=points if underpass > 0.0 else 0,
         seen_area=seen,
@@ -314,6 +325,24 @@ def _normal(p: Sequence[Sequence[int]]) -> tuple[int, int, int]:
 
 def _ring_of(edge: Integers, ring_offsets: Integers) -> Integers:
     return np.searchsorted(ring_offsets, edge, side="right").astype(np.int64) - 1
+
+
+def _wall(points: Integers, xy: Integers, ring_offsets: Integers, ground_mm: int) -> _Wall:
+    edge, along, distance = outline_positions(points[:, :2], xy, ring_offsets)
+    return _Wall(_ring_of(edge, ring_offsets), along, distance / 1000.0, (points[:, 2] - ground_mm) / 1000.0)
+
+
+def _clear_height(heights: Floats) -> float:
+    """Return the height where the facade begins [m], looked for from 0.5 m up to 8 m or to the eaves.
+
+    Scans may meet a facade in bands: it begins between the lowest one and where the next would be.
+    """
+    top = min(8.0, float(heights.max(initial=0.0)) - 0.5)
+    lowest = change_height(heights, 0.5, top) if top > 2.5 else math.nan
+    if math.isnan(lowest):
+        return lowest
+    above = np.sort(heights[(heights >= lowest) & (heights < top)])
+    return lowest - 0.5 * float(np.diff(above).max(initial=0.0))
 
 
 def _length(run: _Run) -> float:

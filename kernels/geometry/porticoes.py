@@ -238,7 +238,7 @@ def _strip_area(xy, start, end, depth):
     return max(0.0, (end - start) * depth - depth * depth * corner)
 
 
-def change_height(heights: Floats, low: float, high: float, least: int = 8) -> float:
+def change_height(heights: Floats, low: float, high: float, least: int = 12) -> float:
     """Find the height above which returns of a facade are denser than below: the upper edge of what is open below it.
 
     Returns come as a Poisson process of two rates. With n1 of them in the length l1 below a height and n2 in l2 above,

@@ -55,6 +55,19 @@ def test_ground_along_the_street_is_a_portico_of_the_assumed_depth():
     assert (found.underpass_area, found.underpass_source) == (0.0, 0)
 
 
+def test_a_facade_met_in_bands_begins_between_the_lowest_and_the_next():
+    rng = np.random.default_rng(12)
+    lit = sown(rng, 0, 0, LENGTH, 1.2, 0.0)
+    # Scans every 1.5 m of the facade, half a metre wide; the edge at 3.7 m hides the one from 3.0 m.
+    bands = np.concatenate([facade(rng, 0, 40, edge=4.5)] * 3)
+    height = bands[:, 2] - FLOOR
+    bands = bands[(height % 1_500) < 500]
+    inside = find_openings(lit, np.concatenate([house(rng), bands]), RING, OFFSETS, FLOOR)
+    assert inside.portico_height == pytest.approx(4.0, abs=0.15)  # the middle of 3.5 and 4.5
+    beside = find_openings(lit, house(rng), RING, OFFSETS, FLOOR, beside=bands)
+    assert beside.portico_height == pytest.approx(inside.portico_height, abs=0.1)
+
+
 def test_a_wall_behind_tells_the_depth():
     rng = np.random.default_rng(2)
     lit = sown(rng, 0, 0, LENGTH, 4.0, 0.0)
