@@ -29,7 +29,10 @@ from felsina.engine.version import __version__
 
 @dataclass
 class JobContext:
-    """What a job gets: the city, the ranks, where kernels run, the run directory, and where to tell how it goes."""
+    """What a job gets: the city, the ranks, where kernels run, the run directory, and where to tell how it goes.
+
+    `key` is the hash of all that the job depends on; `resume` says that unfinished work under this key is wanted.
+    """
 
     city: City
     world: World
@@ -37,6 +40,8 @@ class JobContext:
     run: RunDirectory
     record: Record
     job: str
+    key: str
+    resume: bool = False
     timings: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     @contextmanager
@@ -133,7 +138,7 @@ def run_jobs(
         if world.is_root:
             record.values["jobs"].pop(job.name, None)
             record.save()
-        context = JobContext(city, world, device, run, record, job.name)
+        context = JobContext(city, world, device, run, record, job.name, key, resume)
         start = time.perf_counter()
         with device.guard(f"what the job '{job.name}' works with"):
             metrics = job.run(context)

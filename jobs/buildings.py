@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,44 +15,80 @@ from felsina.engine.driver import JobContext, JobSpec
 from felsina.engine.fields import BUILDING_REASONS, BUILDING_STATUS, RECONSTRUCTION_REASONS, fields_of
 from felsina.engine.footprints import city_footprints
 from felsina.engine.grid import BLOCK, Grid
-from felsina.engine.io.cityjson import Feature, prism_solids, write_cityjsonseq
+from felsina.engine.io.cityjson import feature_line, header_line, write_lines
 from felsina.engine.io.crs import has_code
+from felsina.engine.io.journal import Place, Reader
 from felsina.engine.io.las import PointFile, Points, scan_headers
 from felsina.engine.io.results import ProductWriter, product_attrs, product_grid, read_field
+from felsina.engine.io.spool import SpoolReader
 from felsina.engine.io.vector import Footprints, Polygons
-from felsina.engine.parallel.partition import Partition
-from felsina.engine.processes.buildings import (
-    Heights,
-    Model,
-    footprint_areas,
-    ground_heights,
-    ground_of_returns,
-    measure,
-    model,
+from felsina.engine.io.work_folder import WorkFolder
+from felsina.engine.parallel.balance import Claims, dearest_first
+from felsina.engine.processes.building_surfaces import Shells, joined_shells, party_areas, shells_of
+from felsina.engine.processes.building_tables import (
+    SOLIDS,
+    TABLES,
+    building_columns,
+    features,
+    packed,
+    rows_between,
+    surface_columns,
+    unpacked_rows,
+    unpacked_shells,
+    unpacked_solids,
 )
-from felsina.engine.processes.footprint_points import FootprintPoints
+from felsina.engine.processes.building_unit import UNIT, Unit, build_unit
+from felsina.engine.processes.buildings import Heights, ground_heights, rows_of
+from felsina.engine.processes.footprint_points import RECORD, FootprintPoints
 from felsina.engine.processes.identity import footprints_digest
 from felsina.engine.processes.ingest import ingest
 from felsina.engine.processes.reconstruction import LODS, Options
-from felsina.engine.processes.roof_models import (
-    RoofModels,
-    RoofTable,
-    gather_table,
-    reconstruct_roofs,
-    roof_columns,
-    solids_by_block,
-    without_geometry,
-)
-from felsina.jobs.common import digests, footprint_files, point_files, product_identity, tile_cells
+from felsina.engine.processes.roof_models import RoofTable
+from felsina.jobs.common import digests, footprint_files, point_files, product_identity
 from felsina.jobs.run import single_job
+
+_COST_OF_A_ROW = 100  # in points: what a building costs beside its points
 
 
 def _inputs(city: City) -> list[Path]:
     return [*point_files(city), *footprint_files(city)]
 
 
+@dataclass(frozen=True)
+class _Task:
+    """What every rank knows of the job."""
+
+    context: JobContext
+    grid: Grid
+    footprints: Footprints
+    shapes: Polygons
+    ground: NDArray[np.float32]
+    work: WorkFolder
+    trusts: bool
+
+    @property
+    def n_unit(self) -> int:
+        return -(-len(self.footprints) // UNIT)
+
+    def rows(self, unit: int) -> tuple[int, int]:
+        """Return the first row of a unit and the one behind its last."""
+        return unit * UNIT, min(len(self.footprints), (unit + 1) * UNIT)
+
+
+@dataclass(frozen=True)
+class _Share:
+    """Consecutive rows that one rank publishes: `first` to `last` (exclusive)."""
+
+    first: int
+    last: int
+    heights: Heights
+    roofs: RoofTable
+    volume: NDArray[np.float64]
+    shells: Shells
+
+
 def run(context: JobContext) -> dict[str, Any]:
-    """Gather the points of every footprint at its owner, measure and model, and publish buildings.nc; returns figures."""
+    """Gather the points of every footprint, build each building on any rank, publish buildings.nc; returns figures."""
     city, world = context.city, context.world
     terrain = context.run.needed("terrain")
     grid: Grid = world.on_root(lambda: product_grid(terrain))
@@ -61,46 +98,26 @@ def run(context: JobContext) -> dict[str, Any]:
         return read_field(terrain, "building_point_count")
 
     footprints, derived = world.on_root(lambda: city_footprints(file, city.footprints, grid, returns))
+    trusts = world.on_root(lambda: product_attrs(terrain)["point_classes"] == "input")
+    work = WorkFolder(world, context.run.work / "buildings_units", context.key, context.resume)
     shapes = footprints.polygons()
-    ground = _ground(context, terrain, grid)
+    task = _Task(context, grid, footprints, shapes, _ground(context, terrain, grid), work, trusts)
     with context.timer("points"):
-        owners = _owners(context, grid, footprints)
-        taken = _points(context, grid, owners, shapes, ground)
-    points = taken.collected()
-    with context.timer("heights"):
-        heights = _measure(context, grid, footprints, shapes, ground, taken, points, owners)
-    with context.timer("roofs"):
-        roofs = _reconstruct(context, shapes, heights, points, owners)
-        roof_table = gather_table(world, roofs.table, owners) if roofs is not None else None
-    del taken, points
-    # LoD1.2 solids, surfaces and party walls follow from a small table: the root makes them, for all at once.
-    with context.timer("model"):
-        made: Model | None = model(shapes, heights, city.buildings.party_wall_distance_m) if world.is_root else None
+        spool = _spooled(task)
+    with context.timer("buildings"), spool:
+        places = _build(task, spool)
+    with context.timer("surfaces"):
+        share = _share(task, places)
+        party = _party_areas(task, share)
+    columns, surfaces = _columns(share, footprints, party, derived, set(city.buildings.lods) <= {LODS[0]})
     files = digests(context, {"terrain": terrain})
     files |= {} if derived else {"footprints": footprints_digest(footprints)}
     files["points"] = world.on_root(lambda: product_attrs(terrain)["inputs"]["points"])
-    n_surface = world.bcast(len(made.surface_area) if made is not None else 0)
-    writer = ProductWriter(
-        world,
-        context.run.path,
-        "buildings",
-        dims={"building": len(footprints), "surface": n_surface},
-        crs=grid.crs,
-        writer=city.execution.writer,
-        precision={k: v for k, v in city.output.precision.items() if k in fields_of("buildings")},
-        **product_identity(context, SPEC, files),
-    )
-    columns = table(footprints, shapes, made, derived, roof_table) if made is not None else {}
-    if made is not None:
-        for name, values in columns.items():
-            writer.write(name, values)
-        points_mm, faces, fields = mesh(made)
-        writer.mesh(points_mm / 1000.0, faces, fields)
     with context.timer("publish"):
-        writer.publish()
-        _write_cityjson(context, grid, footprints, columns, made, {} if roofs is None else roofs.packed)
-    world.barrier()
-    return world.bcast(figures(footprints, made, columns) if made is not None else {})
+        _publish(task, share, columns, surfaces, files)
+        _write_cityjson(task, share, places, columns, surfaces)
+    work.remove()
+    return world.bcast(figures(_whole(task, share, columns)))
 
 
 def _ground(context: JobContext, terrain: Path, grid: Grid) -> NDArray[np.float32]:
@@ -114,254 +131,237 @@ def _ground(context: JobContext, terrain: Path, grid: Grid) -> NDArray[np.float3
     return ground
 
 
-def _points(
-    context: JobContext, grid: Grid, owners: NDArray[np.int32], shapes: Polygons, ground: NDArray[np.float32]
-) -> FootprintPoints:
-    """Return the points in and around the footprints that this rank owns."""
-    city, world = context.city, context.world
-    headers: list[PointFile] = world.on_root(lambda: scan_headers(point_files(city), grid.crs))
-    trusts = world.on_root(lambda: product_attrs(context.run.needed("terrain"))["point_classes"] == "input")
-    taken = FootprintPoints(world, grid, shapes, owners, ground, trusts_classes=trusts)
-    progress = context.progress("points", sum(h.count for h in headers), "points")
+def _collector(task: _Task, spool: Any) -> FootprintPoints:
+    return FootprintPoints(task.grid, task.shapes, task.ground, task.trusts, spool, UNIT)
 
-    def take(points: Points) -> None:
-        taken.add(points)
-        progress.advance(len(points) * world.size)
 
-    ingest(world, headers, grid, take)
+def _spooled(task: _Task) -> SpoolReader:
+    """Put the points in and around all footprints on disk by units, unless an earlier process did, and return a reader."""
+    context, world = task.context, task.context.world
+    if not task.work.is_sealed():
+        headers: list[PointFile] = world.on_root(lambda: scan_headers(point_files(context.city), task.grid.crs))
+        progress = context.progress("points", sum(h.count for h in headers), "points")
+        with task.work.spool(RECORD) as spool:
+            taken = _collector(task, spool)
+
+            def take(points: Points) -> None:
+                taken.add(points)
+                progress.advance(len(points) * world.size)
+
+            ingest(world, headers, task.grid, take)
+            task.work.seal(spool.index())
+        progress.close()
+    return task.work.reader(RECORD, task.n_unit)
+
+
+def _build(task: _Task, spool: SpoolReader) -> list[Place]:
+    """Build the units that no earlier process finished, each on the rank that is free; return where each unit is."""
+    context, world = task.context, task.context.world
+    options = context.city.buildings
+    roofs = Options(min_points=options.min_points, roofs=context.city.reconstruction)
+    finished = task.work.finished()
+    if finished:
+        context.note(f"{len(finished)} of {task.n_unit} units of {UNIT} buildings were finished before.")
+    left = np.array([u for u in range(task.n_unit) if u not in finished], np.int64)
+    costs = spool.counts()[left] + _COST_OF_A_ROW * UNIT
+    progress = context.progress("buildings", len(left) * UNIT, "buildings")
+    claims = Claims(world, left[dearest_first(costs)], lambda n: progress.advance(n * UNIT))
+    collector = _collector(task, None)
+    with task.work.journal() as journal:
+        for unit in claims:
+            result = build_unit(_unit(task, unit, collector, spool), options, roofs, claims.serve)
+            finished[unit] = journal.add(unit, packed(result, shells_of(result.solids)))
     progress.close()
-    return taken
+    known: dict[int, Place] = {u: p for part in world.allgather(finished) for u, p in part.items()}
+    return [known[u] for u in range(task.n_unit)]
 
 
-def _owners(context: JobContext, grid: Grid, footprints: Footprints) -> NDArray[np.int32]:
-    """Return the rank that owns each building: that of the tile which holds its representative point."""
-    world = context.world
-    partition = Partition.of(grid.shape, tile_cells(context, grid), world.size)
-    x, y = representative_points(footprints)
-    row = np.floor((grid.north - y) / grid.resolution).astype(np.int64)
-    column = np.floor((x - grid.west) / grid.resolution).astype(np.int64)
-    return partition.owner(row, column)
-
-
-def representative_points(footprints: Footprints) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return easting and northing [m] of a point inside each footprint; of the largest part; 0 where there is no geometry."""
-    places = []
-    for parts in footprints.geometry:
-        largest = max(parts, key=lambda p: p.area, default=None)
-        point = None if largest is None else largest.representative_point()
-        places.append((0.0, 0.0) if point is None else (point.x, point.y))
-    xy = np.array(places, np.float64).reshape(-1, 2)
-    return xy[:, 0], xy[:, 1]
-
-
-def _measure(
-    context: JobContext,
-    grid: Grid,
-    footprints: Footprints,
-    shapes: Polygons,
-    ground: NDArray[np.float32],
-    taken: FootprintPoints,
-    points: tuple[NDArray[np.int64], NDArray[np.int64]],
-    owner: NDArray[np.int32],
-) -> Heights:
-    """Measure the buildings that this rank owns and return the table of all."""
-    world = context.world
-    west, north, cell = (round(v * 1000) for v in (grid.west, grid.north, grid.resolution))
-    base = ground_of_returns(*taken.ground(), ground_heights(shapes, ground, west, north, cell))
-    mine = measure(*points, shapes, base, footprints.rejected, footprints.attributes, context.city.buildings.min_points)
-    parts = world.allgather(mine)
-    rows = np.arange(len(owner))
-    columns = [np.stack([getattr(p, name) for p in parts])[owner, rows] for name in Heights._fields]
-    whole = Heights(*columns)
-    # A row that was rejected keeps the reason of its footprint.
-    return whole._replace(reason=np.where(footprints.rejected, footprints.reason, whole.reason).astype(np.int8))
-
-
-def _reconstruct(
-    context: JobContext,
-    shapes: Polygons,
-    heights: Heights,
-    points: tuple[NDArray[np.int64], NDArray[np.int64]],
-    owner: NDArray[np.int32],
-) -> RoofModels | None:
-    """Reconstruct the buildings that this rank owns and whose points gave a height; None where LoD1.2 is all that is wanted."""
-    options, world = context.city.buildings, context.world
-    if set(options.lods) <= {LODS[0]}:
-        return None
-    wanted = (owner == world.rank) & (heights.status == 0)
-    progress = context.progress("roofs", int(np.count_nonzero(wanted)), "buildings")
-    roofs = reconstruct_roofs(
-        *points, shapes, heights.ground, wanted, options.lods, Options(min_points=options.min_points), progress.advance
+def _unit(task: _Task, unit: int, collector: FootprintPoints, spool: SpoolReader) -> Unit:
+    first, last = task.rows(unit)
+    footprints = rows_between(task.footprints, first, last)
+    shapes = rows_of(task.shapes, np.arange(first, last))
+    west, north, cell = (round(v * 1000) for v in (task.grid.west, task.grid.north, task.grid.resolution))
+    points = collector.unit_points(spool.take(unit))
+    return Unit(
+        ids=footprints.ids,
+        shapes=shapes,
+        rejected=footprints.rejected,
+        reason=footprints.reason,
+        attributes=footprints.attributes,
+        terrain=ground_heights(shapes, task.ground, west, north, cell),
+        points=points._replace(row=points.row - first),
     )
-    progress.close()
-    return roofs
 
 
-def table(
-    footprints: Footprints, shapes: Polygons, made: Model, derived: bool, roofs: RoofTable | None = None
-) -> dict[str, Any]:
-    """Return the columns of the building and surface tables by field."""
-    h = made.heights
-    n = len(footprints)
-    has_solid = np.isin(h.status, [0, 1])
-    roofs = None if roofs is None else without_geometry(roofs, has_solid)
-    lod = np.array(LODS, object)[np.zeros(n, np.int8) if roofs is None else roofs.level]
-    height = np.where(has_solid, (h.roof - h.ground) / 1000.0, np.nan)
-    x, y = representative_points(footprints)
-    columns: dict[str, Any] = {
-        "building_id": np.array(footprints.ids, object),
-        "building_status": h.status,
-        "building_reason": h.reason,
-        "building_lod": np.where(has_solid, lod, np.where(footprints.rejected, "", "0")).astype(object),
-        "building_derived": np.full(n, derived, np.int8),
-        "building_height": height,
-        "building_ground_elevation": np.where(footprints.rejected, np.nan, h.ground / 1000.0),
-        "building_roof_elevation": np.where(has_solid, h.roof / 1000.0, np.nan),
-        "building_footprint_area": footprint_areas(shapes),
-        "building_volume": np.where(has_solid, made.volume, np.nan),
-        "building_rmse": h.rmse,
-        "building_coverage": h.coverage,
-        "building_point_density": h.density,
-        "building_point_count": h.n_point.astype(np.int32),
-        "building_party_wall_area": np.where(has_solid, made.party_wall_area, np.nan),
-        "building_overlap_area": footprints.overlap_area,
-        "building_x": np.where(footprints.rejected, np.nan, x),
-        "building_y": np.where(footprints.rejected, np.nan, y),
-    }
-    columns |= {} if roofs is None else roof_columns(roofs)
-    known = footprints.attributes
-    if "construction_year" in known:
-        columns["building_construction_year"] = np.clip(known["construction_year"], 0, 32767).astype(np.int16)
-    if "floors" in known:
-        columns["building_floors"] = np.clip(known["floors"], 0, 32767).astype(np.int16)
-    if "use" in known:
-        columns["building_use"] = known["use"]
-    if "residents" in known:
-        columns["building_residents"] = known["residents"].astype(np.int32)
-    surfaces = {
-        "surface_building": made.surface_building.astype(np.int32),
-        "surface_type": made.surface_type,
-        "surface_area": made.surface_area,
-        "surface_tilt": made.surface_tilt,
-        "surface_azimuth": made.surface_azimuth,
-        "surface_party_area": made.surface_party_area,
-    }
-    return columns | surfaces
+def _share(task: _Task, places: list[Place]) -> _Share:
+    """Read the tables of the units that this rank publishes."""
+    a, b = task.context.world.share_of(task.n_unit)
+    # A unit of no rows: what there is to join where a rank publishes nothing.
+    nothing = build_unit(_empty_unit(task), task.context.city.buildings, Options())
+    rows = [(nothing.heights, nothing.roofs, nothing.volume)]
+    shells = [(0, shells_of(nothing.solids))]
+    with Reader() as reader:
+        for unit in range(a, b):
+            arrays = reader.load(places[unit], TABLES)
+            rows.append(unpacked_rows(arrays))
+            shells.append(((unit - a) * UNIT, unpacked_shells(arrays)))
+    heights = Heights(*(np.concatenate(column) for column in zip(*(r[0] for r in rows), strict=True)))
+    roofs = RoofTable(*(np.concatenate(column) for column in zip(*(r[1] for r in rows), strict=True)))
+    first, last = min(a * UNIT, len(task.footprints)), min(b * UNIT, len(task.footprints))
+    return _Share(first, last, heights, roofs, np.concatenate([r[2] for r in rows]), joined_shells(shells))
 
 
-def mesh(made: Model) -> tuple[NDArray[np.int64], NDArray[np.int32], dict[str, NDArray[Any]]]:
-    """Return nodes [mm], triangles and the fields on triangles."""
-    face = made.triangle_face
+def _empty_unit(task: _Task) -> Unit:
+    none = rows_between(task.footprints, 0, 0)
+    points = _collector(task, None).unit_points(np.zeros(0, RECORD))
+    shapes = rows_of(task.shapes, np.zeros(0, np.int64))
+    return Unit([], shapes, none.rejected, none.reason, none.attributes, np.zeros(0, np.int64), points)
+
+
+def _party_areas(task: _Task, share: _Share) -> NDArray[np.float64]:
+    """Return the area of each surface of a share that belongs to a neighbour's wall as well [m2].
+
+    Walls are few numbers each: the root pairs those of all buildings at once.
+    """
+    world, distance_m = task.context.world, task.context.city.buildings.party_wall_distance_m
+    shells = share.shells
+    owner = shells.surfaces.row[shells.surfaces.wall] + share.first
+    gathered = world.gather((shells.walls, owner))
+    parts: list[NDArray[np.float64]] = []
+    if gathered is not None:
+        total = party_areas([w for w, _ in gathered], np.concatenate([o for _, o in gathered]), distance_m)
+        parts = np.split(total, np.cumsum([len(o) for _, o in gathered])[:-1])
+    area = np.zeros(len(shells.surfaces.row))
+    area[shells.surfaces.wall] = world.scatter(parts)
+    return area
+
+
+def _columns(
+    share: _Share, footprints: Footprints, party: NDArray[np.float64], derived: bool, only_blocks: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the columns of a share of the building table and of the surface table."""
+    mine = rows_between(footprints, share.first, share.last)
+    surfaces = share.shells.surfaces
+    shared = np.bincount(surfaces.row, party, len(mine)).astype(np.float64)
+    columns = building_columns(mine, share.heights, share.roofs, share.volume, shared, derived, only_blocks)
+    return columns, surface_columns(surfaces, party, share.first)
+
+
+def _publish(task: _Task, share: _Share, columns: dict[str, Any], surfaces: dict[str, Any], files: dict[str, str]) -> None:
+    """Write buildings.nc: each rank its rows, the root the meshes."""
+    context, world = task.context, task.context.world
+    counts = world.allgather(len(share.shells.surfaces.row))
+    before = sum(counts[: world.rank])
+    writer = ProductWriter(
+        world,
+        context.run.path,
+        "buildings",
+        dims={"building": len(task.footprints), "surface": sum(counts)},
+        crs=task.grid.crs,
+        writer=context.city.execution.writer,
+        precision={k: v for k, v in context.city.output.precision.items() if k in fields_of("buildings")},
+        **product_identity(context, SPEC, files),
+    )
+    for table, first in ((columns, share.first), (surfaces, before)):
+        for name, values in table.items():
+            writer.write(name, values, (first,))
+    shells = joined_shells([(part.first, part.shells) for part in world.gather(share) or [share]])
+    mesh = shells.mesh
     fields: dict[str, NDArray[Any]] = {
-        "mesh_face_building": made.surface_building[face].astype(np.int32),
-        "mesh_face_surface": face.astype(np.int32),
-        "mesh_face_surface_type": made.surface_type[face],
+        "mesh_face_building": mesh.row.astype(np.int32),
+        "mesh_face_surface": mesh.surface.astype(np.int32),
+        "mesh_face_surface_type": mesh.kind,
     }
-    return made.prisms.vertices, made.triangles.astype(np.int32), fields
+    writer.mesh(mesh.vertices / 1000.0, mesh.triangles.astype(np.int32), fields)
+    writer.publish()
 
 
-def figures(footprints: Footprints, made: Model, columns: dict[str, Any]) -> dict[str, Any]:
+def _write_cityjson(task: _Task, share: _Share, places: list[Place], columns: dict[str, Any], surfaces: dict[str, Any]) -> None:
+    """Write buildings.city.jsonl beside buildings.nc: every row with an identifier of its own.
+
+    Every rank formats its rows into a file of its own, and the root puts these together.
+    """
+    context, world, grid = task.context, task.context.world, task.grid
+    translate = (int(grid.bounds[0]), int(grid.bounds[1]), 0)
+    piece = task.work.path / f"features-{world.rank:05d}.jsonl"
+    # A rejected duplicate: its row is in the table, its identifier belongs to another building.
+    ids = task.footprints.ids
+    repeated = {k for k in range(share.first, share.last) if k and ids[k] == ids[k - 1]}
+    mine = rows_between(task.footprints, share.first, share.last)
+    offsets = np.searchsorted(share.shells.surfaces.row, np.arange(len(mine) + 1))
+
+    def lines() -> Iterator[bytes]:
+        a, b = world.share_of(task.n_unit)
+        with Reader() as reader:
+            for unit in range(a, b):
+                first, last = (row - share.first for row in task.rows(unit))
+                solids = unpacked_solids(reader.load(places[unit], SOLIDS))
+                part = {name: values[first:last] for name, values in columns.items()}
+                faces = {name: values[offsets[first] : offsets[last]] for name, values in surfaces.items()}
+                rows = features(rows_between(mine, first, last), part, share.heights.ground[first:last], solids, faces)
+                for row, feature in enumerate(rows, share.first + first):
+                    if row not in repeated:
+                        yield feature_line(feature, translate)
+
+    world.on_every_rank(lambda: write_lines(piece, lines()))
+    if not has_code(grid.crs):
+        context.note("The CRS has no authority code, so buildings.city.jsonl names none; buildings.nc holds it in full.")
+    pieces = [task.work.path / f"features-{rank:05d}.jsonl" for rank in range(world.size)]
+
+    def whole() -> Iterator[bytes]:
+        yield header_line({"crs": grid.crs, "translate": translate, "title": context.city.city.name})
+        for path in pieces:
+            with open(path, "rb") as file:
+                while block := file.read(1 << 22):
+                    yield block
+
+    world.on_root(lambda: write_lines(context.run.path / "buildings.city.jsonl", whole()))
+
+
+def _whole(task: _Task, share: _Share, columns: dict[str, Any]) -> dict[str, NDArray[Any]] | None:
+    """Return the columns that the figures need, of all rows, on the root."""
+    names = ("status", "reason", "lod", "volume", "party_wall_area", "rmse", "reconstruction_reason")
+    mine = {n: columns[f"building_{n}"] for n in names if f"building_{n}" in columns}
+    parts = task.context.world.gather(mine)
+    return None if parts is None else {n: np.concatenate([p[n] for p in parts]) for n in mine}
+
+
+def figures(columns: dict[str, NDArray[Any]] | None) -> dict[str, Any]:
     """Return what the record says: rows, outcomes by reason, levels of detail, area, volume, quality."""
-    h = made.heights
-    has_solid = np.isin(h.status, [0, 1])
-    counts = {f"status_{name}": int(np.count_nonzero(h.status == code)) for code, name in BUILDING_STATUS.items()}
-    reasons = {f"reason_{name}": int(np.count_nonzero(h.reason == code)) for code, name in BUILDING_REASONS.items() if code}
-    rmse = h.rmse[np.isfinite(h.rmse)]
+    if columns is None:
+        return {}
+    status, reason = columns["status"], columns["reason"]
+    has_solid = np.isin(status, [0, 1])
+    counts = {f"status_{name}": int(np.count_nonzero(status == code)) for code, name in BUILDING_STATUS.items()}
+    reasons = {f"reason_{name}": int(np.count_nonzero(reason == code)) for code, name in BUILDING_REASONS.items() if code}
+    rmse = columns["rmse"][np.isfinite(columns["rmse"])]
     return {
-        "rows": len(footprints),
+        "rows": len(status),
         "with_geometry": int(np.count_nonzero(has_solid)),
         "failed": int(np.count_nonzero(~has_solid)),
         **counts,
         **{name: n for name, n in reasons.items() if n},
         **_levels(columns),
-        "volume_m3": round(float(made.volume.sum()), 1),
-        "party_wall_area_m2": round(float(made.party_wall_area.sum()), 1),
+        "volume_m3": round(float(np.nansum(columns["volume"])), 1),
+        "party_wall_area_m2": round(float(np.nansum(columns["party_wall_area"])), 1),
         "rmse_median_m": round(float(np.median(rmse)), 3) if len(rmse) else 0.0,
     }
 
 
-def _levels(columns: dict[str, Any]) -> dict[str, int]:
+def _levels(columns: dict[str, NDArray[Any]]) -> dict[str, int]:
     """Return the number of buildings by highest level of detail, and by what stood in the way of LoD2.2."""
-    if "building_reconstruction_reason" not in columns:
+    if "reconstruction_reason" not in columns:
         return {}
-    counts = {f"lod{lod}": int(np.count_nonzero(columns["building_lod"] == lod)) for lod in LODS}
-    reason = columns["building_reconstruction_reason"]
+    counts = {f"lod{lod}": int(np.count_nonzero(columns["lod"] == lod)) for lod in LODS}
+    reason = columns["reconstruction_reason"]
     told = {f"reconstruction_{name}": int(np.count_nonzero(reason == c)) for c, name in RECONSTRUCTION_REASONS.items() if c}
     return counts | {name: n for name, n in told.items() if n}
-
-
-def _write_cityjson(
-    context: JobContext,
-    grid: Grid,
-    footprints: Footprints,
-    columns: dict[str, Any],
-    made: Model | None,
-    packed: Mapping[int, NDArray[np.int64]],
-) -> None:
-    """Write buildings.city.jsonl beside buildings.nc: every row with an identifier of its own, with attributes and solids.
-
-    Collective: the root writes, the others send it the solids of their buildings.
-    """
-    blocks = solids_by_block(context.world, packed, len(footprints))
-    if made is None:
-        for _ in blocks:
-            pass
-        return
-    west, south = (int(v) for v in grid.bounds[:2])
-    names = [n for n in columns if n.startswith("building_") and n not in ("building_id", "building_x", "building_y")]
-    first = np.searchsorted(made.building_of_prism, np.arange(len(footprints) + 1))
-
-    def features() -> Iterator[Feature]:
-        seen: set[str] = set()
-        for rows, higher in blocks:
-            for row in rows:
-                name = footprints.ids[row]
-                if name in seen:  # a rejected duplicate: its row is in the table, its identifier belongs to another building
-                    continue
-                seen.add(name)
-                attributes = {n: _plain(n, columns[n][row]) for n in names}
-                solids = prism_solids(made.prisms, int(first[row]), int(first[row + 1]))
-                # Without a block there is no ladder.
-                solids += higher.get(row, []) if solids else []
-                ground = int(made.heights.ground[row])
-                outline = [] if footprints.rejected[row] else _outline(footprints, row, ground)
-                yield Feature(name, attributes, outline, solids)
-
-    if not has_code(grid.crs):
-        context.note("The CRS has no authority code, so buildings.city.jsonl names none; buildings.nc holds it in full.")
-    metadata = {"crs": grid.crs, "translate": (west, south, 0), "title": context.city.city.name}
-    write_cityjsonseq(context.run.path / "buildings.city.jsonl", metadata, features())
-
-
-def _outline(footprints: Footprints, row: int, ground_mm: int) -> list[list[NDArray[np.int64]]]:
-    """Return the polygons of a footprint at ground height, as rings of whole millimetres."""
-    return [
-        [
-            np.column_stack(
-                (np.rint(np.asarray(ring.coords)[:-1, :2] * 1000).astype(np.int64), np.full(len(ring.coords) - 1, ground_mm))
-            )
-            for ring in (polygon.exterior, *polygon.interiors)
-        ]
-        for polygon in footprints.geometry[row]
-    ]
-
-
-def _plain(name: str, value: Any) -> Any:
-    """Return a value as JSON takes it: codes as words, numbers to their published step."""
-    described = fields_of("buildings")[name]
-    if described.flags:
-        return described.flags[int(value)]
-    if described.dtype == "str":
-        return str(value)
-    if described.dtype.startswith("i"):
-        return int(value)
-    return round(float(value), 4) if np.isfinite(value) else None
 
 
 SPEC = JobSpec(
     name="buildings",
     product="buildings",
-    sections=("city", "points", "footprints", "buildings", "output"),
+    sections=("city", "points", "footprints", "buildings", "reconstruction", "output"),
     needs=("terrain",),
     inputs=_inputs,
     run=run,

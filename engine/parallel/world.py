@@ -125,6 +125,10 @@ class World:
         """Return all values in rank order on the root, None elsewhere."""
         return [value] if self._comm is None else self._comm.gather(value, 0)
 
+    def scatter(self, values: Sequence[T]) -> T:
+        """Return the value of this rank, of one for each rank; read on the root."""
+        return values[0] if self._comm is None else self._comm.scatter(values, 0)
+
     def allgather(self, value: T) -> list[T]:
         """Return all values in rank order on every rank."""
         return [value] if self._comm is None else self._comm.allgather(value)

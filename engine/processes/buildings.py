@@ -1,22 +1,21 @@
-"""Buildings at LoD1.2 from the points in their footprints: heights, quality, solids, surfaces and party walls.
+"""Buildings at LoD1.2 from the points in their footprints: ground, roof, quality, and blocks that are valid solids.
 
-The owner of a building has all its points, sorted by value, so the building is the same whatever the tiles, ranks or order of
-the files. Heights are measured by owners (`measure`); solids, surfaces and party walls follow from the table of heights
-(`model`), for all buildings at once.
+Whoever works on a building has all its points, sorted by value, so the building is the same whatever the tiles, ranks or order
+of the files.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from felsina.engine.fields import BUILDING_REASONS, BUILDING_STATUS
-from felsina.kernels.geometry.extrusion import Prisms, extrude_prisms, prism_volumes, tabulate_surfaces, triangulate_prisms
+from felsina.engine.io.vector import Polygons
+from felsina.engine.processes.solids import offsets_of, ranges
+from felsina.kernels.geometry.extrusion import Prisms, extrude_prisms, triangulate_prisms
 from felsina.kernels.geometry.heights import NO_HEIGHT, level_roofs, measure_coverage, pick_percentiles
-from felsina.kernels.geometry.party_walls import find_party_walls, sum_party_walls
 from felsina.kernels.geometry.polygons import shape_area
 from felsina.kernels.geometry.solids import check_solids
 from felsina.kernels.pointcloud.raster import sample_nearest
@@ -159,77 +158,41 @@ def measure(
     )
 
 
-@dataclass(frozen=True)
-class Model:
-    """Solids, mesh, surfaces and party walls of all buildings.
+class Blocks(NamedTuple):
+    """The prisms of all polygons with a valid block, in order of buildings.
 
     Attributes
     ----------
-    prisms : one for each polygon with a roof, in order of buildings
-    polygons : (n_prism,) polygon of each prism
-    building_of_prism : (n_prism,) building of each prism
-    triangles, triangle_face : of the mesh, rows of `prisms.vertices` and of its faces
-    surface_building, surface_type, surface_area, surface_tilt, surface_azimuth, surface_party_area : per face of the prisms
-    volume, party_wall_area : (n_building,) [m3], [m2]
-    heights : the table, with what the validity check changed
+    prisms : Prisms
+    building : (n_prism,) int64
+        Building of each prism.
+    heights : Heights
+        The table, with what the validity check changed.
     """
 
     prisms: Prisms
-    polygons: NDArray[np.int64]
-    building_of_prism: NDArray[np.int64]
-    triangles: NDArray[np.int64]
-    triangle_face: NDArray[np.int64]
-    surface_building: NDArray[np.int64]
-    surface_type: NDArray[np.int8]
-    surface_area: NDArray[np.float64]
-    surface_tilt: NDArray[np.float64]
-    surface_azimuth: NDArray[np.float64]
-    surface_party_area: NDArray[np.float64]
-    volume: NDArray[np.float64]
-    party_wall_area: NDArray[np.float64]
+    building: NDArray[np.int64]
     heights: Heights
 
 
-def model(shapes: Shapes, heights: Heights, party_wall_distance_m: float) -> Model:
-    """Extrude, check and tabulate all buildings, and find the walls that they share.
+def make_blocks(shapes: Shapes, heights: Heights) -> Blocks:
+    """Extrude the footprints from ground to roof and check the solids.
 
     A building with a solid that fails the ISO 19107 check keeps its row, without geometry, with the reason `invalid_solid`.
     """
     n = len(shapes.row_offsets) - 1
-    heights, polygons = _checked(shapes, heights)
-    owner = np.searchsorted(shapes.row_offsets, polygons, side="right") - 1
-    xy, rings, offsets = _part(shapes, polygons)
-    ground, roof = heights.ground[owner], heights.roof[owner]
-    prisms = extrude_prisms(xy, rings, offsets, ground, roof)
-    triangles, triangle_face, _ = triangulate_prisms(prisms, xy, rings, offsets)
-    area, tilt, azimuth = tabulate_surfaces(prisms, xy, rings, offsets)
-    face_prism = np.repeat(np.arange(len(polygons)), np.diff(prisms.solid_offsets))
-    is_wall = prisms.face_edge >= 0
-    edge = prisms.face_edge[is_wall]
-    party = np.zeros(len(area))
-    party[is_wall] = _party_areas(
-        xy, rings, edge, owner[face_prism[is_wall]], ground, roof, face_prism[is_wall], party_wall_distance_m
-    )
-    volume = np.zeros(n)
-    np.add.at(volume, owner, prism_volumes(xy, rings, offsets, ground, roof))
-    shared = np.zeros(n)
-    np.add.at(shared, owner[face_prism], party)
-    return Model(
-        prisms=prisms,
-        polygons=polygons,
-        building_of_prism=owner,
-        triangles=triangles,
-        triangle_face=triangle_face,
-        surface_building=owner[face_prism],
-        surface_type=prisms.face_type,
-        surface_area=area,
-        surface_tilt=tilt,
-        surface_azimuth=azimuth,
-        surface_party_area=party,
-        volume=volume,
-        party_wall_area=shared,
-        heights=heights,
-    )
+    owner = np.repeat(np.arange(n), np.diff(shapes.row_offsets))
+    chosen = np.flatnonzero(heights.roof[owner] != NO_HEIGHT)
+    prisms, is_complete = _extruded(shapes, chosen, owner[chosen], heights)
+    codes = check_solids(prisms.vertices, prisms.face_rings, prisms.ring_offsets, prisms.face_offsets, prisms.solid_offsets)
+    broken = np.unique(owner[chosen[(codes != 0) | ~is_complete]])
+    if len(broken):
+        roof, status, reason = heights.roof.copy(), heights.status.copy(), heights.reason.copy()
+        roof[broken], status[broken], reason[broken] = NO_HEIGHT, STATUS["failed"], REASON["invalid_solid"]
+        heights = heights._replace(roof=roof, status=status, reason=reason)
+        chosen = chosen[~np.isin(owner[chosen], broken)]
+        prisms, _ = _extruded(shapes, chosen, owner[chosen], heights)
+    return Blocks(prisms, owner[chosen].astype(np.int64), heights)
 
 
 def footprint_areas(shapes: Shapes) -> NDArray[np.float64]:
@@ -237,61 +200,29 @@ def footprint_areas(shapes: Shapes) -> NDArray[np.float64]:
     return shape_area(shapes.xy, shapes.ring_offsets, shapes.shape_offsets)
 
 
-def _checked(shapes: Shapes, heights: Heights) -> tuple[Heights, NDArray[np.int64]]:
-    """Return the heights with invalid solids taken out, and the polygons that become prisms."""
-    n = len(shapes.row_offsets) - 1
-    parts = np.diff(shapes.row_offsets)
-    owner = np.repeat(np.arange(n), parts)
-    chosen = np.flatnonzero(heights.roof[owner] != NO_HEIGHT)
-    xy, rings, offsets = _part(shapes, chosen)
-    prisms = extrude_prisms(xy, rings, offsets, heights.ground[owner[chosen]], heights.roof[owner[chosen]])
-    codes = check_solids(prisms.vertices, prisms.face_rings, prisms.ring_offsets, prisms.face_offsets, prisms.solid_offsets)
-    _, _, is_complete = triangulate_prisms(prisms, xy, rings, offsets)
-    broken = np.unique(owner[chosen[(codes != 0) | ~is_complete]])
-    if len(broken) == 0:
-        return heights, chosen
-    roof, status, reason = heights.roof.copy(), heights.status.copy(), heights.reason.copy()
-    roof[broken], status[broken], reason[broken] = NO_HEIGHT, STATUS["failed"], REASON["invalid_solid"]
-    return heights._replace(roof=roof, status=status, reason=reason), chosen[~np.isin(owner[chosen], broken)]
+def rows_of(shapes: Shapes, rows: NDArray[np.int64]) -> Polygons:
+    """Return the footprints of some buildings, in the given order."""
+    polygons = ranges(shapes.row_offsets[rows], shapes.row_offsets[rows + 1])
+    xy, rings, offsets = _part(shapes, polygons)
+    return Polygons(xy, rings, offsets, offsets_of(np.diff(shapes.row_offsets)[rows]))
+
+
+def _extruded(
+    shapes: Shapes, polygons: NDArray[np.int64], owner: NDArray[np.int64], heights: Heights
+) -> tuple[Prisms, NDArray[np.bool_]]:
+    """Return the prisms of some polygons, and whether each polygon can be triangulated."""
+    xy, rings, offsets = _part(shapes, polygons)
+    prisms = extrude_prisms(xy, rings, offsets, heights.ground[owner], heights.roof[owner])
+    return prisms, triangulate_prisms(prisms, xy, rings, offsets)[2]
 
 
 def _part(shapes: Shapes, polygons: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Return vertices, ring offsets and polygon offsets of some polygons."""
     first, last = shapes.polygon_offsets[polygons], shapes.polygon_offsets[polygons + 1]
-    rings = _ranges(first, last)
-    vertices = _ranges(shapes.ring_offsets[rings], shapes.ring_offsets[rings + 1])
+    rings = ranges(first, last)
+    vertices = ranges(shapes.ring_offsets[rings], shapes.ring_offsets[rings + 1])
     counts = np.diff(shapes.ring_offsets)[rings]
-    return (
-        np.ascontiguousarray(shapes.xy[vertices]),
-        np.concatenate(([0], np.cumsum(counts))).astype(np.int64),
-        np.concatenate(([0], np.cumsum(last - first))).astype(np.int64),
-    )
-
-
-def _ranges(first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return first[0]..last[0]-1, first[1]..last[1]-1 and so on, in one array."""
-    counts = last - first
-    start = np.repeat(first - np.concatenate(([0], np.cumsum(counts)[:-1])), counts) if len(counts) else counts
-    return (start + np.arange(int(counts.sum()))).astype(np.int64)
-
-
-def _party_areas(
-    xy: NDArray[np.int64],
-    rings: NDArray[np.int64],
-    edge: NDArray[np.int64],
-    owner: NDArray[np.int64],
-    ground: NDArray[np.int64],
-    roof: NDArray[np.int64],
-    prism: NDArray[np.int64],
-    distance_m: float,
-) -> NDArray[np.float64]:
-    """Return the shared area of each wall [m2]; `edge` is the vertex at which it starts."""
-    following = np.arange(1, len(xy) + 1)
-    following[rings[1:] - 1] = rings[:-1]
-    edges = np.concatenate((xy[edge], xy[following[edge]]), axis=1)
-    heights = np.stack((ground[prism], roof[prism]), axis=1)
-    pairs, area = find_party_walls(edges, heights, owner.astype(np.int64), round(distance_m * 1000))
-    return sum_party_walls(pairs, area, len(edge))
+    return np.ascontiguousarray(shapes.xy[vertices]), offsets_of(counts), offsets_of(last - first)
 
 
 def _along_outlines(shapes: Shapes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -303,7 +234,7 @@ def _along_outlines(shapes: Shapes) -> tuple[NDArray[np.int64], NDArray[np.int64
     longest = np.abs(step).max(axis=1, initial=0)
     pieces = np.maximum(1, -(-longest // GROUND_STEP_MM))
     start = np.repeat(np.arange(len(xy)), pieces)
-    k = _ranges(np.zeros(len(pieces), np.int64), pieces)
+    k = ranges(np.zeros(len(pieces), np.int64), pieces)
     samples = xy[start] + (step[start] * k[:, None]) // pieces[start][:, None]
     ring_row = np.searchsorted(shapes.shape_offsets, np.arange(len(rings) - 1), side="right") - 1
     return samples, np.repeat(ring_row, np.diff(rings))[start]

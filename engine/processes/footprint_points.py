@@ -1,97 +1,134 @@
-"""Points in footprints, gathered at the owner of each building."""
+"""Points in and around footprints, kept on disk by units of buildings until a unit is worked on."""
 
 from __future__ import annotations
+
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from felsina.engine.grid import Grid
 from felsina.engine.io.las import Points
-from felsina.engine.parallel.world import World
-from felsina.engine.processes.buildings import GROUND_REACH_MM, Shapes
+from felsina.engine.io.spool import Spool
+from felsina.engine.processes.buildings import GROUND_REACH_MM, Shapes, rows_of
 from felsina.engine.processes.terrain import BUILDING, GROUND, ROOF_MIN_HEIGHT, WATER
 from felsina.kernels.geometry.membership import locate_points_in_all, locate_points_nearby
+from felsina.kernels.geometry.polygons import shape_bounds
 from felsina.kernels.pointcloud.raster import sample_nearest
+
+ROOF_REACH_MM = 2000  # around a footprint: what an overhang or a footprint out of place leaves outside
+# Bits of `kind`.
+INSIDE, ON_ROOF, ON_GROUND = 1, 2, 4
+
+RECORD = np.dtype(
+    [(name, "<i4") for name in ("x", "y", "z", "row")]
+    + [(name, "u1") for name in ("kind", "classification", "return_number", "number_of_returns")]
+)
+
+
+class UnitPoints(NamedTuple):
+    """Points of some buildings; a point near two of them is there twice.
+
+    Attributes
+    ----------
+    xyz : (n, 3) int64
+        Positions in the CRS [mm].
+    row : (n,) int64
+        Building of each.
+    kind : (n,) uint8
+        Bits: INSIDE its footprint, else near it; ON_ROOF, a return that may be of a roof; ON_GROUND, of the ground.
+    classification, return_number, number_of_returns : (n,) uint8
+        As the files have them.
+    """
+
+    xyz: NDArray[np.int64]
+    row: NDArray[np.int64]
+    kind: NDArray[np.uint8]
+    classification: NDArray[np.uint8]
+    return_number: NDArray[np.uint8]
+    number_of_returns: NDArray[np.uint8]
+
+    def take(self, which: NDArray[Any]) -> UnitPoints:
+        """Return some of the points."""
+        return UnitPoints(*(column[which] for column in self))
 
 
 class FootprintPoints:
-    """Takes points round by round; every rank sends those in a footprint to the footprint's owner.
+    """Takes points round by round and appends those in and around footprints to a spool, by units.
 
-    A point in two overlapping footprints belongs to both.
+    Kept are all points in a footprint, roof returns within `ROOF_REACH_MM` and ground returns within `GROUND_REACH_MM` of one.
+    A point near two footprints is kept for both.
 
     Parameters
     ----------
-    world : World
     grid : frame of the points
     shapes : footprints of all buildings
-    owners : (n_building,) rank that owns each
     ground : (ny, nx) float32 bare ground [m]
-    trusts_classes : take the points of class building; else the last returns at least `ROOF_MIN_HEIGHT` above ground that are
-        not of class ground or water: no walls of light poles, few leaves
+    trusts_classes : roof returns are those of class building, ground returns those of class ground; else roof returns are the
+        last returns at least `ROOF_MIN_HEIGHT` above ground that are not of class ground or water (no walls of light poles, few
+        leaves), and there are no ground returns
+    spool : takes the records
+    unit : consecutive buildings of one unit
     """
 
     def __init__(
-        self,
-        world: World,
-        grid: Grid,
-        shapes: Shapes,
-        owners: NDArray[np.int32],
-        ground: NDArray[np.float32],
-        trusts_classes: bool,
+        self, grid: Grid, shapes: Shapes, ground: NDArray[np.float32], trusts_classes: bool, spool: Spool, unit: int
     ) -> None:
-        self._world, self._shapes, self._owners, self._ground = world, shapes, owners, ground
-        self._trusts = trusts_classes
+        self._ground, self._trusts, self._spool, self._unit = ground, trusts_classes, spool, unit
         self._west, self._north, self._cell = (round(v * 1000) for v in (grid.west, grid.north, grid.resolution))
-        self._taken: list[NDArray[np.int64]] = []
-        self._ground_taken: list[NDArray[np.int64]] = []
+        self._shapes = shapes
+        self._bounds = shape_bounds(shapes.xy, shapes.ring_offsets, shapes.shape_offsets)
 
     def add(self, points: Points) -> None:
-        """Take a round of points; collective, also for a rank without any."""
-        chosen = self._candidates(points)
-        x = points.x[chosen].astype(np.int64) + self._west
-        y = self._north - points.y[chosen].astype(np.int64)
-        s = self._shapes
-        offsets, building = locate_points_in_all(np.stack((x, y), axis=1), s.xy, s.ring_offsets, s.shape_offsets)
-        times = np.diff(offsets)
-        z = points.z[chosen].astype(np.int64)
-        rows = np.stack([np.repeat(v, times) for v in (x, y, z)] + [building.astype(np.int64)], axis=1)
-        self._taken += self._sent(rows, building)
-        if self._trusts:
-            self._add_ground(points)
+        """Take a round of points."""
+        if len(points) == 0:
+            return
+        x = points.x.astype(np.int64) + self._west
+        y = self._north - points.y.astype(np.int64)
+        b, reach = self._bounds, max(GROUND_REACH_MM, ROOF_REACH_MM)
+        beside = (b[:, 0] > x.max() + reach) | (b[:, 2] < x.min() - reach) | (b[:, 1] > y.max() + reach)
+        rows = np.flatnonzero(~beside & ~(b[:, 3] < y.min() - reach))
+        if len(rows) == 0:
+            return
+        shapes = rows_of(self._shapes, rows)
+        xy = np.stack((x, y), axis=1)
+        on_roof, on_ground = self._meaning(points)
+        kind = (np.where(on_roof, ON_ROOF, 0) | np.where(on_ground, ON_GROUND, 0)).astype(np.uint8)
+        offsets, member = locate_points_in_all(xy, shapes.xy, shapes.ring_offsets, shapes.shape_offsets)
+        inside = np.repeat(np.arange(len(points)), np.diff(offsets))
+        self._keep(points, inside, rows[member], kind[inside] | np.uint8(INSIDE))
+        for picked, distance in ((on_roof, ROOF_REACH_MM), (on_ground, GROUND_REACH_MM)):
+            which = np.flatnonzero(picked)
+            near, members = locate_points_nearby(
+                np.ascontiguousarray(xy[which]), distance, shapes.xy, shapes.ring_offsets, shapes.shape_offsets
+            )
+            which = which[members]
+            self._keep(points, which, np.repeat(rows, np.diff(near)), kind[which])
 
-    def collected(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the points of this rank's buildings, (n, 3) x, y, z [mm] in the CRS, and the building of each, (n,)."""
-        rows = np.concatenate(self._taken) if self._taken else np.zeros((0, 4), np.int64)
-        return np.ascontiguousarray(rows[:, :3]), np.ascontiguousarray(rows[:, 3])
-
-    def ground(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return heights [mm] of ground returns within `GROUND_REACH_MM` of this rank's buildings, and the building of each."""
-        rows = np.concatenate(self._ground_taken) if self._ground_taken else np.zeros((0, 2), np.int64)
-        return np.ascontiguousarray(rows[:, 0]), np.ascontiguousarray(rows[:, 1])
-
-    def _add_ground(self, points: Points) -> None:
-        chosen = points.classification == GROUND
-        x = points.x[chosen].astype(np.int64) + self._west
-        y = self._north - points.y[chosen].astype(np.int64)
-        s = self._shapes
-        offsets, members = locate_points_nearby(
-            np.stack((x, y), axis=1), GROUND_REACH_MM, s.xy, s.ring_offsets, s.shape_offsets
+    def unit_points(self, records: NDArray[Any]) -> UnitPoints:
+        """Return records of the spool as points in the CRS, sorted: the same for any files, ranks and rounds."""
+        r = records
+        order = np.lexsort(
+            (r["number_of_returns"], r["return_number"], r["classification"], r["kind"], r["z"], r["y"], r["x"], r["row"])
         )
-        building = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-        z = points.z[chosen].astype(np.int64)[members]
-        self._ground_taken += self._sent(np.stack((z, building), axis=1), building)
+        r = r[order]
+        xyz = np.stack((r["x"] + np.int64(self._west), self._north - r["y"].astype(np.int64), r["z"]), axis=1).astype(np.int64)
+        flags = (np.ascontiguousarray(r[n]) for n in ("kind", "classification", "return_number", "number_of_returns"))
+        return UnitPoints(xyz, r["row"].astype(np.int64), *flags)
 
-    def _sent(self, rows: NDArray[np.int64], building: NDArray[np.integer]) -> list[NDArray[np.int64]]:
-        """Send each row to the owner of its building and return what comes here; collective."""
-        owner = self._owners[building]
-        order = np.argsort(owner, kind="stable")
-        cuts = np.cumsum(np.bincount(owner, minlength=self._world.size))[:-1]
-        return self._world.exchange(np.split(rows[order], cuts))
+    def _keep(self, points: Points, which: NDArray[np.int64], row: NDArray[np.int64], kind: NDArray[np.uint8]) -> None:
+        records = np.empty(len(which), RECORD)
+        for name in ("x", "y", "z", "classification", "return_number", "number_of_returns"):
+            records[name] = getattr(points, name)[which]
+        records["row"], records["kind"] = row, kind
+        self._spool.add(records, row // self._unit)
 
-    def _candidates(self, points: Points) -> NDArray[np.bool_]:
+    def _meaning(self, points: Points) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Tell which points may be of a roof, and which are of the ground."""
         if self._trusts:
-            return points.classification == BUILDING
+            return points.classification == BUILDING, points.classification == GROUND
         ground = sample_nearest(self._ground, points.x.astype(np.int64), points.y.astype(np.int64), self._cell)
         high = points.z - ground >= round(ROOF_MIN_HEIGHT * 1000)
         is_last = points.return_number >= points.number_of_returns
-        return high & is_last & ~np.isin(points.classification, (GROUND, WATER))
+        roof = high & is_last & ~np.isin(points.classification, (GROUND, WATER))
+        return roof, np.zeros(len(points), np.bool_)

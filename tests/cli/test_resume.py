@@ -114,7 +114,7 @@ sys.exit(main())
 
 STAGES = {
     "terrain": "felsina.engine.processes.terrain:PointRasters.synchronise",
-    "buildings": "felsina.jobs.buildings:_measure",
+    "buildings": "felsina.jobs.buildings:_share",
     "energy": "felsina.jobs.energy:simulate_year",
     "heatwave": "felsina.jobs.heatwave:_write_hour",
 }
@@ -153,3 +153,35 @@ def test_an_error_on_one_rank_ends_all_with_its_exit_code(how, code, district, f
     assert done.returncode == code, done.stderr
     assert "The test spoils this rank." in done.stderr
     nothing_half_written(run, "terrain")
+
+
+def test_buildings_that_were_finished_are_not_built_again(own, published, tmp_path, monkeypatch):
+    """A run that is killed in the middle of its buildings goes on with the next unit, on any number of ranks."""
+    import felsina
+    from felsina.jobs import buildings
+
+    city, whole = own
+    run = tmp_path / "run"
+    genuine, done = buildings.build_unit, []
+    monkeypatch.setattr(buildings, "UNIT", 2)
+
+    def killed(unit, *rest):
+        if len(done) == 2 and unit.ids:
+            raise KeyboardInterrupt
+        done.append(len(unit.ids))
+        return genuine(unit, *rest)
+
+    monkeypatch.setattr(buildings, "build_unit", killed)
+    with pytest.raises(KeyboardInterrupt):
+        felsina.run(str(city), out=str(run), until="buildings")
+    assert not (run / "buildings.nc").exists() and (run / "work" / "buildings_units").is_dir()
+    monkeypatch.setattr(buildings, "build_unit", lambda unit, *rest: (done.append(len(unit.ids)), genuine(unit, *rest))[1])
+    monkeypatch.setattr(buildings, "ingest", None)  # the points are there
+    felsina.run(str(city), out=str(run), until="buildings", resume=True)
+    # Each building once, and the unit of no rows with which a rank starts its share.
+    built = [n for n in done if n]
+    assert sum(built) == len(felsina.open(str(whole)).buildings.building_id)
+    assert {n: h for n, h in published(run).items() if "buildings" in n} == {
+        n: h for n, h in published(whole).items() if "buildings" in n
+    }
+    assert not (run / "work" / "buildings_units").exists()

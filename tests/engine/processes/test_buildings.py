@@ -7,15 +7,18 @@ import pytest
 import shapely
 
 from felsina.engine.io.vector import flatten
+from felsina.engine.processes.building_surfaces import party_areas, shells_of
 from felsina.engine.processes.buildings import (
     REASON,
     STATUS,
     footprint_areas,
     ground_heights,
     ground_of_returns,
+    make_blocks,
     measure,
-    model,
+    rows_of,
 )
+from felsina.engine.processes.solids import of_prisms
 from felsina.kernels.geometry.heights import NO_HEIGHT
 
 WEST, NORTH = 1000.0, 2000.0  # m, corner of the terrain
@@ -153,28 +156,29 @@ def test_one_pit_beside_a_wall_does_not_lower_a_building():
     assert ground_of(houses(), ground)[0] == 50_000
 
 
-# -- solids -----------------------------------------------------------------------------------------------------------------
+# -- blocks -----------------------------------------------------------------------------------------------------------------
 
 
-def modelled(geometry, distance=0.1, **rest):
-    shapes, heights = measured(geometry, *roof_points(geometry, 12.0), **rest)
-    return shapes, model(shapes, heights, distance)
+def blocks_of(geometry, heights=12.0, **rest):
+    shapes, measured_heights = measured(geometry, *roof_points(geometry, heights), **rest)
+    return shapes, make_blocks(shapes, measured_heights)
 
 
 def test_a_box_has_the_volume_and_surfaces_of_a_box():
-    _, made = modelled(houses(1), ground=2_000)
-    assert made.volume.tolist() == [1000.0]
-    by_type = [made.surface_area[made.surface_type == t].sum() for t in range(3)]
-    assert sorted(by_type) == [100.0, 100.0, 400.0]
-    assert made.party_wall_area.tolist() == [0.0]
+    _, made = blocks_of(houses(1), ground=2_000)
+    shells = shells_of(of_prisms(made.prisms, made.building))
+    by_type = [shells.surfaces.area[shells.surfaces.kind == t].sum() for t in range(3)]
+    assert by_type == [100.0, 400.0, 100.0]
+    assert party_areas([shells.walls], np.zeros(4, np.int64), 0.1).tolist() == [0.0] * 4
 
 
-def test_a_court_is_taken_out_of_volume_and_area():
+def test_a_court_is_taken_out_of_the_area():
     (outer,) = houses(1, size=20.0)
     court = shapely.box(WEST + 10, NORTH - 35, WEST + 15, NORTH - 25)
-    shapes, made = modelled([[shapely.orient_polygons(shapely.Polygon(outer[0].exterior, [court.exterior]))]])
+    shapes, made = blocks_of([[shapely.orient_polygons(shapely.Polygon(outer[0].exterior, [court.exterior]))]])
     assert footprint_areas(shapes).tolist() == [350.0]
-    assert made.volume.tolist() == [350.0 * 12.0]
+    surfaces = shells_of(of_prisms(made.prisms, made.building)).surfaces
+    assert surfaces.area[surfaces.kind != 1].tolist() == [350.0, 350.0]
 
 
 def test_neighbours_share_the_lower_wall_once_each():
@@ -183,8 +187,11 @@ def test_neighbours_share_the_lower_wall_once_each():
     points, building = roof_points(geometry, 12.0)
     points[building == 1, 2] = 7_000
     heights = measure(points, building, shapes, np.zeros(2, np.int64), np.zeros(2, bool), {}, 5)
-    made = model(shapes, heights, 0.1)
-    assert made.party_wall_area.tolist() == [70.0, 70.0]
+    made = make_blocks(shapes, heights)
+    shells = shells_of(of_prisms(made.prisms, made.building))
+    owner = shells.surfaces.row[shells.surfaces.wall]
+    shared = party_areas([shells.walls], owner, 0.1)
+    assert [shared[owner == k].sum() for k in range(2)] == [70.0, 70.0]
 
 
 def test_a_bad_building_keeps_its_row_and_changes_no_neighbour():
@@ -195,27 +202,35 @@ def test_a_bad_building_keeps_its_row_and_changes_no_neighbour():
     results = []
     for shapes in (flatten(geometry), flatten(broken)):
         heights = measure(points, building, shapes, np.zeros(4, np.int64), np.zeros(4, bool), {}, 5)
-        results.append(model(shapes, heights, 0.1))
+        results.append(make_blocks(shapes, heights))
     good, bad = results
     assert bad.heights.status.tolist() == [0, STATUS["failed"], 0, 0]
     assert bad.heights.reason[1] == REASON["invalid_solid"]
-    assert 1 not in bad.building_of_prism and bad.volume[1] == 0.0
-    others = [0, 2, 3]
-    np.testing.assert_array_equal(bad.volume[others], good.volume[others])
-    for k in others:
-        np.testing.assert_array_equal(
-            bad.surface_area[bad.surface_building == k], good.surface_area[good.surface_building == k]
-        )
+    assert bad.building.tolist() == [0, 2, 3]
+    for new, old in ((0, 0), (1, 2), (2, 3)):
+        a, b = (p.prisms.vertices[slice(*p.prisms.vertex_offsets[k : k + 2])] for p, k in ((bad, new), (good, old)))
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("n", [0, 1])
-def test_no_points_at_all_leave_rows_without_solids(n):
+def test_no_points_at_all_leave_rows_without_blocks(n):
     geometry = houses(n) if n else []
     shapes = flatten(geometry)
     nothing = np.zeros((0, 3), np.int64), np.zeros(0, np.int64)
     heights = measure(*nothing, shapes, np.zeros(n, np.int64), np.zeros(n, bool), {}, 5)
-    made = model(shapes, heights, 0.1)
-    assert len(made.volume) == n and len(made.surface_area) == 0 and len(made.triangles) == 0
+    made = make_blocks(shapes, heights)
+    assert len(made.heights.status) == n and len(made.building) == 0 and len(made.prisms.vertices) == 0
+
+
+def test_footprints_of_some_rows_come_in_the_order_that_is_asked_for():
+    (outer,) = houses(1, size=20.0)
+    court = shapely.orient_polygons(
+        shapely.Polygon(outer[0].exterior, [shapely.box(WEST + 10, NORTH - 35, WEST + 15, NORTH - 25).exterior])
+    )
+    geometry = [houses(1)[0], [court, shapely.box(WEST + 40, NORTH - 20, WEST + 44, NORTH - 16)], [], houses(2)[1]]
+    rows = np.array([3, 1, 2])
+    for got, want in zip(rows_of(flatten(geometry), rows), flatten([geometry[k] for k in rows]), strict=True):
+        np.testing.assert_array_equal(got, want)
 
 
 def test_ground_of_returns_is_a_low_percentile_in_any_order_and_the_terrain_where_there_are_few():
