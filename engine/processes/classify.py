@@ -13,6 +13,7 @@ from felsina.kernels.pointcloud.classify import (
     RADIUS,
     ROOF_AREA,
     classify,
+    is_leafy,
     is_roof_like,
     is_single,
     label_points,
@@ -107,8 +108,9 @@ def classify_shared(
     height = height_above(x, y, z, surface.ground, cell_mm)
     on_ground = is_ground(x, y, z, surface, cell_mm)
     shape = local_shape(x, y, z, round(RADIUS * 1000), round(ISOLATION * 1000), is_mine & ~on_ground)
-    roof_like = is_roof_like(shape, points.return_number, points.number_of_returns, ndvi)
-    single = is_single(points.number_of_returns, ndvi)
+    leafy = None if ndvi is None else is_leafy(shape, ndvi)
+    roof_like = is_roof_like(shape, points.return_number, points.number_of_returns, leafy)
+    single = is_single(points.number_of_returns, leafy)
     m = is_mine
     part = x[m], y[m], height[m], on_ground[m]
     counts = roof_evidence(*part, roof_like[m], single[m], cell_mm, *surface.ground.shape)
