@@ -67,14 +67,21 @@ def main(options: argparse.Namespace) -> int:
     run = RunDirectory(Path(options.run))
     source = run.needed("terrain" if product == "trees" else product)
     target = Path(options.out) if options.out else run.path / "export" / chosen.file.format(product=product)
+    if target.exists() and target.is_dir() != (options.to == "geotiff"):
+        wanted = "a folder" if options.to == "geotiff" else "a file"
+        raise UsageError(f"'{target}' is {'a folder' if target.is_dir() else 'a file'}; --to {options.to} writes {wanted}.")
     if options.to == "geotiff":
         names = options.field or gridded_fields(source)
         _refuse_to_overwrite([target / f"{product}_{name}.tif" for name in names], options.force)
         target.mkdir(parents=True, exist_ok=True)
         made = write_geotiffs(source, target, options.field, options.time)
     else:
-        steps = sorted(target.parent.glob(f"{target.stem}_[0-9]*.vtp")) if options.to == "vtp" else []
-        _refuse_to_overwrite([target, *steps], options.force)
+        there = [target]
+        if options.to == "vtp":
+            target = target.with_suffix(".vtp")
+            steps = sorted(target.parent.glob(f"{target.stem}_[0-9][0-9][0-9][0-9]*.vtp"))
+            there = [target, target.with_suffix(".pvd"), *steps]
+        _refuse_to_overwrite(there, options.force)
         target.parent.mkdir(parents=True, exist_ok=True)
         made = [target]
         if options.to == "cityjson":

@@ -74,6 +74,22 @@ def test_nothing_is_replaced_without_force(run, tmp_path, capsys, to):
     assert made.read_bytes() == first
 
 
+@pytest.mark.parametrize("name", ["x", "x.pvd", "x.vtp"])
+def test_a_mesh_is_not_replaced_whatever_ending_is_asked_for(run, tmp_path, name):
+    made = tmp_path / "x.vtp"
+    made.write_bytes(b"mine")
+    assert exported(run, "vtp", "--out", tmp_path / name) == 2 and made.read_bytes() == b"mine"
+    assert exported(run, "vtp", "--out", tmp_path / name, "--force", "-q") == 0 and made.read_bytes() != b"mine"
+
+
+@pytest.mark.parametrize("to", list(export.FORMATS))
+def test_a_folder_in_place_of_a_file_exits_2(run, tmp_path, capsys, to):
+    place = tmp_path / "place"
+    place.write_bytes(b"mine") if to == "geotiff" else place.mkdir()
+    assert exported(run, to, "--out", place, "--force") == 2
+    assert f"--to {to} writes {'a folder' if to == 'geotiff' else 'a file'}" in capsys.readouterr().err
+
+
 def test_a_missing_product_exits_5_and_names_the_job(tmp_path, capsys):
     for to, job in (("cityjson", "buildings"), ("vtp", "city"), ("geotiff", "heatwave"), ("geoparquet", "buildings")):
         assert exported(tmp_path, to) == 5
