@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from felsina.engine.district.imagery import GAIN, imagery_truth, paint_district
 from felsina.engine.district.openings import is_surveyed, open_area
 from felsina.engine.district.scan import DENSITY, scan_tile, tile_windows
 from felsina.engine.district.scene import CRS, ORIGIN, District, build_district
 from felsina.engine.district.shapes import Point
 from felsina.engine.district.truth import truth_record
 from felsina.engine.district.weather import HEATWAVE_DAYS, HEATWAVE_START, epw_text
+from felsina.engine.io.imagery import write_image
 from felsina.kernels.pointcloud.scanner import scanner_of_density
 
 _DATE = datetime.date(2026, 1, 1)  # in headers instead of today: the same district, the same bytes
@@ -40,6 +42,10 @@ id = "building_id"
 
 [landcover]
 layers = {{{layers}}}
+
+[imagery]
+rgbn = ["orthophoto.tif"]
+gain = {{blue = {gain}, green = {gain}, red = {gain}, nir = {gain}}}
 
 [weather]
 file = "weather.epw"
@@ -72,8 +78,8 @@ holder = "felsina"
 def write_district(directory: str | Path, size_m: float = 256.0, seed: int = 1) -> Path:
     """Generate a district and write all that a run needs, and the truth; return the path of its city.toml.
 
-    Files: tiles/*.laz, buildings.gpkg, one .gpkg per kind of land cover, weather.epw, truth.json, city.toml. The same size and
-    seed give the same bytes.
+    Files: tiles/*.laz, buildings.gpkg, one .gpkg per kind of land cover, orthophoto.tif, weather.epw, truth.json and
+    truth_imagery.json, city.toml. The same size and seed give the same bytes.
     """
     folder = Path(directory)
     district = build_district(size_m, seed)
@@ -86,7 +92,10 @@ def write_district(directory: str | Path, size_m: float = 256.0, seed: int = 1) 
         write_tile(folder / "tiles" / name, scan_tile(district, window, scanner))
     write_buildings(folder / "buildings.gpkg", district)
     layers = write_landcover(folder, district)
+    photo = paint_district(district)
+    write_image(folder / "orthophoto.tif", photo.pixels, photo.west, photo.north, photo.resolution, CRS)
     write_json(folder / "truth.json", truth_record(district))
+    write_json(folder / "truth_imagery.json", {"buildings": imagery_truth(district)})
     (folder / "weather.epw").write_text(epw_text(seed), encoding="ascii", newline="\n")
     return write_city(folder / "city.toml", layers, HEATWAVE_START, HEATWAVE_DAYS)
 
@@ -208,7 +217,8 @@ def write_json(path: Path, record: Mapping[str, Any]) -> None:
 
 def write_city(path: Path, layers: Mapping[str, str], start: str, days: int) -> Path:
     """Write the city file, last and in one step: where it lies, everything that it names lies too."""
-    text = _CITY.format(crs=CRS, layers=", ".join(f'{k} = "{v}"' for k, v in layers.items()), start=start, days=days)
+    covers = ", ".join(f'{k} = "{v}"' for k, v in layers.items())
+    text = _CITY.format(crs=CRS, layers=covers, gain=GAIN, start=start, days=days)
     part = path.with_name(path.name + ".part")
     part.write_text(text, encoding="utf-8", newline="\n")
     os.replace(part, path)
