@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,16 @@ NIR_FORMATS = (8, 10)  # LAS point formats with near infrared
 FULL_SCALES = (255, 1023, 4095, 16383, 65535)  # largest values of 8, 10, 12, 14 and 16 bits
 ROOF_MIN_HEIGHT = 1.5  # m above ground, as in `processes.terrain`
 OVERHANG = 1.0  # m; a return this far above a roof is a crown, a mast or a crane
+
+# Fields of terrain.nc in the order of the parameters of `roof_sums`.
+ROOF_FIELDS = (
+    "building_index",
+    "ground_elevation",
+    "surface_elevation",
+    "first_return_elevation",
+    "surface_albedo",
+    "ndvi",
+)
 
 NONE, DECLARED, TARGETS = "none", "declared", "targets"
 
@@ -404,3 +415,35 @@ def roof_sums(
 def roof_columns(sums: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
     """Return the (n_building,) columns of buildings.nc from complete sums: albedo, NDVI and green share of each roof [1]."""
     return {f"building_roof_{name}": values for name, values in roof_means(sums).items()}
+
+
+def roofs_of_terrain(
+    world: World, ny: int, held: Collection[str], read: Callable[[str, slice], NDArray[np.generic]], n_building: int
+) -> dict[str, NDArray[np.float64]]:
+    """Return the columns of `roof_columns` for all buildings, whole on every rank; every rank reads its rows. Collective.
+
+    Parameters
+    ----------
+    ny : rows of the grid
+    held : fields of terrain.nc
+    read : returns rows of a field of terrain.nc, whole width
+    n_building : rows of the building table
+
+    Returns
+    -------
+    dict
+        Empty without images and without points with near infrared; without images, no `building_roof_albedo`.
+    """
+    if "ndvi" not in held and "surface_albedo" not in held:
+        return {}
+    sums = empty_roof_sums(n_building)
+    mine = world.share_of(ny, BLOCK)
+    for first in range(*mine, CHUNK):
+        last = min(first + CHUNK, mine[1])
+        rows = slice(max(0, first - 1), min(ny, last + 1))
+        fields: list[Any] = [read(name, rows) if name in held else None for name in ROOF_FIELDS]
+        sums += roof_sums(*fields, n_building=n_building, rows=(first - rows.start, last - rows.start))
+    world.reduce_exact(sums, "sum")
+    unknown = {"building_roof_albedo"} if "surface_albedo" not in held else set()
+    unknown |= {"building_roof_ndvi", "building_roof_green_share"} if "ndvi" not in held else set()
+    return {name: values for name, values in roof_columns(sums).items() if name not in unknown}

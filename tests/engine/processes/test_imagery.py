@@ -20,6 +20,7 @@ from felsina.engine.processes.imagery import (
     image_rasters,
     roof_columns,
     roof_sums,
+    roofs_of_terrain,
 )
 from felsina.kernels.imagery.cover import BARE_SOIL, GRASS, PAVED
 
@@ -236,6 +237,32 @@ def test_shadows_trees_and_flat_footprints_are_no_part_of_a_roof():
     assert list(columns) == ["building_roof_albedo", "building_roof_ndvi", "building_roof_green_share"]
     np.testing.assert_allclose([columns[name][0] for name in columns], [0.3, 0.1, 0.0])
     assert all(np.isnan(columns[name][1]) for name in columns)
+
+
+@pytest.mark.mpi(2, 3)
+def test_ranks_find_the_same_roofs_in_a_terrain_file(world):
+    random = np.random.default_rng(9)
+    shape = (330, 90)
+    index = np.full(shape, -1, np.int32)
+    index[40:100, 10:80], index[120:325, 5:60] = 1, 0
+    terrain = {
+        "building_index": index,
+        "ground_elevation": np.zeros(shape, "f4"),
+        "surface_elevation": np.full(shape, 8.0, "f4"),
+        "first_return_elevation": np.full(shape, 8.0, "f4"),
+        "surface_albedo": random.random(shape).astype("f4"),
+        "ndvi": random.random(shape).astype("f4"),
+    }
+
+    def read(name, rows):
+        return terrain[name][rows]
+
+    found = roofs_of_terrain(world, shape[0], terrain, read, 2)
+    whole = roof_columns(roof_sums(*terrain.values(), 2, (0, shape[0])))
+    assert list(found) == list(whole) and all(np.array_equal(found[name], whole[name]) for name in whole)
+    assert list(roofs_of_terrain(world, shape[0], set(terrain) - {"surface_albedo"}, read, 2)) == list(whole)[1:]
+    assert list(roofs_of_terrain(world, shape[0], set(terrain) - {"ndvi"}, read, 2)) == list(whole)[:1]
+    assert roofs_of_terrain(world, shape[0], set(terrain) - {"ndvi", "surface_albedo"}, read, 2) == {}
 
 
 @pytest.mark.parametrize("seed", [1, 2])

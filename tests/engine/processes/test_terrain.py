@@ -83,6 +83,16 @@ def test_later_layers_cover_earlier_ones_and_buildings_cover_all():
     assert cover[0].tolist() == [2, 7, 6, 6]
 
 
+def test_what_is_seen_counts_where_no_layer_says_anything_and_under_crowns_where_it_is_green():
+    index = np.full((1, 6), -1, np.int32)
+    index[0, 5] = 0
+    canopy = np.array([[0, 0, 5, 5, 0, 0]], "f4")
+    seen = np.array([[0, 6, 6, 5, 5, 5]], np.int8)
+    road = np.array([[False, False, False, False, True, False]])
+    assert land_cover((1, 6), [(1, road)], index, canopy, seen).tolist() == [[1, 6, 1, 5, 1, 2]]
+    assert land_cover((1, 6), [], index, canopy, seen).tolist() == [[1, 6, 5, 5, 5, 2]]
+
+
 def test_without_layers_ground_is_paved_and_grass_under_crowns():
     canopy = np.zeros((1, 2), "f4")
     canopy[0, 1] = 5.0
