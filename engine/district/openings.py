@@ -6,10 +6,11 @@ the court. The storeys above stand over both, and the footprint is their outline
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from felsina.engine.district.shapes import Body, Point, Strip
+from felsina.engine.district.shapes import Body, Point, Strip, along, between
 
 PILLAR = 0.6  # m, edge of a square pillar
 BAY = 4.0  # m, from pillar to pillar, about
@@ -66,30 +67,37 @@ def house_over(
         strip = strips[side]
         street, court = (p.plane for p in strip.prisms(t0, t1, *roof))
         share = arcade[0] / strip.depth
-        cuts = [(t0, t1, False)]
+        cuts = [(strip.across(t0), strip.across(t1), False)]
         if passage is not None and passage.side == side:
-            cuts = [(t0, passage.first, False), (passage.first, passage.last, True), (passage.last, t1, False)]
+            # Its walls are parallel, those between lots are not.
+            first, last = strip.square(passage.first), strip.square(passage.last)
+            cuts = [(strip.across(t0), first, False), (first, last, True), (last, strip.across(t1), False)]
         for a, b, is_passage in cuts:
             if is_passage and passage is not None:
                 base = 0.0, 0.0, passage.height
-                bodies += [Body(strip.cell(a, b, 0.0, 0.5), street, base), Body(strip.cell(a, b, 0.5, 1.0), court, base)]
-                openings.append(Opening("underpass", strip.cell(a, b, 0.0, 1.0), passage.height))
+                bodies += [Body(between(a, b, 0.0, 0.5), street, base), Body(between(a, b, 0.5, 1.0), court, base)]
+                openings.append(Opening("underpass", between(a, b, 0.0, 1.0), passage.height))
                 continue
             if share > 0.0:
-                bodies.append(Body(strip.cell(a, b, 0.0, share), street, (0.0, 0.0, arcade[1])))
-                bodies += _pillars(strip, a, b, arcade[1])
-                openings.append(Opening("portico", strip.cell(a, b, 0.0, share), arcade[1]))
-            bodies.append(Body(strip.cell(a, b, share, 0.5), street))
-            bodies.append(Body(strip.cell(a, b, 0.5, 1.0), court))
+                bodies.append(Body(between(a, b, 0.0, share), street, (0.0, 0.0, arcade[1])))
+                bodies += _pillars(a, b, strip.depth, arcade[1])
+                openings.append(Opening("portico", between(a, b, 0.0, share), arcade[1]))
+            bodies.append(Body(between(a, b, share, 0.5), street))
+            bodies.append(Body(between(a, b, 0.5, 1.0), court))
     return bodies, openings
 
 
-def _pillars(strip: Strip, t0: float, t1: float, height: float) -> list[Body]:
-    """Return a pillar at both ends and about every `BAY` between."""
-    width = PILLAR / strip.length
-    n = max(1, round(((t1 - t0) * strip.length - PILLAR) / BAY))
-    starts = [t0 + (t1 - t0 - width) * i / n for i in range(n + 1)]
-    return [Body(strip.cell(t, t + width, 0.0, PILLAR / strip.depth), (0.0, 0.0, height)) for t in starts]
+def _pillars(a: tuple[Point, Point], b: tuple[Point, Point], depth: float, height: float) -> list[Body]:
+    """Return a pillar at both ends of a stretch of arcade and about every `BAY` between."""
+    length = math.dist(a[0], b[0])
+    width = PILLAR / length
+    n = max(1, round((length - PILLAR) / BAY))
+    bodies = []
+    for i in range(n + 1):
+        t = (1.0 - width) * i / n
+        first, last = ((along(a[0], b[0], s), along(a[1], b[1], s)) for s in (t, t + width))
+        bodies.append(Body(between(first, last, 0.0, PILLAR / depth), (0.0, 0.0, height)))
+    return bodies
 
 
 def is_surveyed(building_id: str) -> bool:

@@ -28,6 +28,11 @@ class Body(NamedTuple):
     base: Plane | None = None
 
 
+def between(a: tuple[Point, Point], b: tuple[Point, Point], d0: float, d1: float) -> tuple[Point, Point, Point, Point]:
+    """Return the ring between two lines across a strip and two shares of its depth, counted from the street."""
+    return along(*a, d0), along(*b, d0), along(*b, d1), along(*a, d1)
+
+
 def along(p: Point, q: Point, t: float) -> Point:
     """Return the point at share `t` of the way from p to q."""
     return p[0] + t * (q[0] - p[0]), p[1] + t * (q[1] - p[1])
@@ -87,10 +92,14 @@ class Strip(NamedTuple):
         """Return the ring of the lot between two shares of the strip."""
         return [along(*self.outer, t0), along(*self.outer, t1), along(*self.inner, t1), along(*self.inner, t0)]
 
-    def cell(self, t0: float, t1: float, d0: float, d1: float) -> tuple[Point, Point, Point, Point]:
-        """Return the part of a lot between two shares of the depth, counted from the street."""
-        p0, p1, q1, q0 = self.lot(t0, t1)
-        return along(p0, q0, d0), along(p1, q1, d0), along(p1, q1, d1), along(p0, q0, d1)
+    def across(self, t: float) -> tuple[Point, Point]:
+        """Return the ends, on the street and inside, of the line at a share of the strip that walls between lots follow."""
+        return along(*self.outer, t), along(*self.inner, t)
+
+    def square(self, t: float) -> tuple[Point, Point]:
+        """Return the ends of the line at right angles to the street."""
+        p = along(*self.outer, t)
+        return p, moved(p, left(direction(*self.outer)), self.depth)
 
     def prisms(self, t0: float, t1: float, eaves: float, slope: float) -> list[Prism]:
         """Return a house over a lot: ridge at mid-depth, parallel to the street; slope 0 is a flat roof."""

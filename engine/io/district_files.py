@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from felsina.engine.district.imagery import GAIN, imagery_truth, paint_district
 from felsina.engine.district.openings import is_surveyed, open_area
+from felsina.engine.district.roof_truth import RoofFaces
 from felsina.engine.district.scan import DENSITY, scan_tile, tile_windows
 from felsina.engine.district.scene import CRS, ORIGIN, District, build_district
 from felsina.engine.district.shapes import Point
@@ -141,6 +142,26 @@ def write_buildings(path: Path, district: District) -> None:
     empty = {"portico": unknown, "portico_area_m2": unknown, "underpass_area_m2": unknown}
     empty |= {"portico_depth_m": closed, "portico_height_m": closed}
     _write_polygons(path, [[b.ring] for b in buildings], columns, empty)
+
+
+def read_roof_faces(path: Path, lod: str = "2.2") -> RoofFaces:
+    """Read the roof surfaces of the solids of a level from a CityJSONSeq."""
+    names: list[str] = []
+    faces: list[list[NDArray[np.float64]]] = []
+    with open(path, encoding="utf-8") as file:
+        transform = json.loads(file.readline())["transform"]
+        scale, shift = np.array(transform["scale"]), np.array(transform["translate"])
+        for line in file:
+            feature = json.loads(line)
+            vertices = np.array(feature["vertices"], np.float64).reshape(-1, 3) * scale + shift
+            solids = [g for o in feature["CityObjects"].values() for g in o.get("geometry", []) if g["type"] == "Solid"]
+            for solid in (g for g in solids if g["lod"] == lod):
+                kinds = [s["type"] for s in solid["semantics"]["surfaces"]]
+                for face, value in zip(solid["boundaries"][0], solid["semantics"]["values"][0], strict=True):
+                    if kinds[value] == "RoofSurface":
+                        names.append(feature["id"])
+                        faces.append([vertices[ring] for ring in face])
+    return RoofFaces(names, faces)
 
 
 def write_landcover(folder: Path, district: District) -> dict[str, str]:

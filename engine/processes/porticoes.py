@@ -52,7 +52,8 @@ class OpeningOptions:
     portico_points, portico_length, least_depth : fewest points, least length and least lit depth of a portico
     assumed_depth : depth of a portico whose rear wall no pulse reached, unless more of it was lit
     rear_depth : walls nearer to the outline are pillars, or the wall of a house whose footprint follows the eaves
-    mouth : longest run that can be the mouth of a passage
+    mouth, lone_mouth : longest run that can be the mouth of a passage; the same where no other end is seen
+    longest_passage : longest passage of which only one end is seen
     height_depth : least lit depth of a run whose facade tells the clear height: a steeper view meets it in too few scans
     facade : returns this near to the outline are of the facade
     outside : roof points nearer to the outline than this are on its wall; farther than `overhang` they are not looked at
@@ -72,6 +73,8 @@ class OpeningOptions:
     assumed_depth: float = 3.0
     rear_depth: float = 1.2
     mouth: float = 8.0
+    lone_mouth: float = 6.0
+    longest_passage: float = 20.0
     height_depth: float = 0.5
     facade: float = 0.15
     outside: float = 0.12
@@ -129,8 +132,8 @@ def find_openings(
     """Find the porticoes and underpasses of a building from its points.
 
     Ground under the roof, in runs along the outline of at least a few metres, is open from there. A short run whose view across
-    the building meets another run is a passage between them; the rest is portico. Its depth is that of the wall behind, where
-    its returns are seen; else what was lit, or `assumed_depth` where that is more.
+    the building meets another run is a passage between them, and so is one alone; the rest is portico. Its depth is
+    that of the wall behind, where its returns are seen; else what was lit, or `assumed_depth` where that is more.
 
     Parameters
     ----------
@@ -414,8 +417,8 @@ def _passages(
         if hit is None:
             continue
         ring, along, way = hit
+        length = float(ring_lengths(xy, ring_offsets)[ring])
         for other, end in enumerate(runs):
-            length = float(ring_lengths(xy, ring_offsets)[ring])
             if other == k or other in used or end.ring != ring:
                 continue
             if not any(end.start - 500.0 <= s <= end.end + 500.0 for s in (along, along + length)):
@@ -429,6 +432,11 @@ def _passages(
                 taken[other] = taken.get(other, 0.0) + width
             area += width * way
             break
+        else:
+            # Arcades are long: one short and bright mouth alone leads through, and the far end is dark or behind a tree.
+            if len(runs) == 1 and _length(run) <= o.lone_mouth and run.depth >= o.height_depth and way <= o.longest_passage:
+                used.add(k)
+                area += _length(run) * way
     return area, used, taken
 
 

@@ -100,6 +100,17 @@ def test_a_passage_that_leaves_a_portico_is_taken_from_it():
     assert found.portico_area == pytest.approx(3.0 * (LENGTH - 4.0), rel=0.1)
 
 
+def test_one_bright_mouth_alone_is_a_passage_through_and_a_dim_one_is_not():
+    rng = np.random.default_rng(13)
+    bright = find_openings(sown(rng, 10.0, 0, 14.0, 1.0, 0.0, 12.0), house(rng), RING, OFFSETS, FLOOR)
+    assert (bright.portico_area, bright.underpass_source) == (0.0, SOURCE["points"])
+    assert bright.underpass_area == pytest.approx(4.0 * DEPTH, rel=0.15)
+    assert bright.confidence < 0.1
+    dim = find_openings(sown(rng, 10.0, 0, 14.0, 0.45, 0.0, 20.0), house(rng), RING, OFFSETS, FLOOR)
+    assert dim.underpass_area == 0.0
+    assert dim.portico_area == pytest.approx(3.0 * 4.0, rel=0.15)
+
+
 @pytest.mark.parametrize("case", ["noise at the wall", "no roof above", "a court", "eaves"])
 def test_what_is_no_portico_is_none(case):
     rng = np.random.default_rng(6)
