@@ -442,7 +442,9 @@ def roofs_of_terrain(
         last = min(first + CHUNK, mine[1])
         rows = slice(max(0, first - 1), min(ny, last + 1))
         fields: list[Any] = [read(name, rows) if name in held else None for name in ROOF_FIELDS]
-        sums += roof_sums(*fields, n_building=n_building, rows=(first - rows.start, last - rows.start))
+        index, ground, surface, highest, albedo, ndvi = fields
+        inner = first - rows.start, last - rows.start
+        sums += roof_sums(index, ground, surface, highest, albedo, ndvi, n_building, inner)
     world.reduce_exact(sums, "sum")
     unknown = {"building_roof_albedo"} if "surface_albedo" not in held else set()
     unknown |= {"building_roof_ndvi", "building_roof_green_share"} if "ndvi" not in held else set()
