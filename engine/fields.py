@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-SCHEMA_VERSION = "1.1.0"
+SCHEMA_VERSION = "1.2.0"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +85,16 @@ RECONSTRUCTION_REASONS = {
     10: "defect",  # of felsina, in this building alone; the log has it
 }
 OPENING_SOURCES = {0: "none", 1: "attributes", 2: "points", 3: "both"}
+ROOF_TYPES = {
+    0: "unknown",
+    1: "flat",
+    2: "monopitch",
+    3: "gabled",
+    4: "hipped",
+    5: "pavilion",
+    6: "mansard",
+    7: "combination",
+}
 CHANGES = {-1: "not_judged", 0: "none", 1: "raised", 2: "partly", 3: "demolished"}
 CHANGE_REASONS = {
     0: "none",
@@ -208,7 +218,7 @@ FIELDS: tuple[Field, ...] = (
     _building("building_roof_elevation", "m", "elevation of the LoD1.2 roof", quantum=0.001),
     _building("building_footprint_area", "m2", "area of the footprint", quantum=0.001, low=0.0),
     _building("building_volume", "m3", "volume of the solid", quantum=0.001, low=0.0),
-    _building("building_rmse", "m", "root mean square distance of roof points to the roof", quantum=0.001, low=0.0),
+    _building("building_rmse", "m", "root mean square vertical distance of roof points to the roof", quantum=0.001, low=0.0),
     _building(
         "building_coverage", "1", "share of the footprint's 0.5 m cells that hold a roof point", quantum=0.0001, low=0, high=1
     ),
@@ -218,6 +228,29 @@ FIELDS: tuple[Field, ...] = (
     _building("building_overlap_area", "m2", "area of the footprint that other footprints cover too", quantum=0.001, low=0.0),
     _building("building_x", "m", "easting of the footprint's representative point", dtype="f8", quantum=0.001),
     _building("building_y", "m", "northing of the footprint's representative point", dtype="f8", quantum=0.001),
+    _building("building_bias", "m", "mean vertical distance of roof points above the roof", quantum=0.001, required=False),
+    _building(
+        "building_distance_p95",
+        "m",
+        "95th percentile of the vertical distances of roof points to the roof",
+        quantum=0.001,
+        low=0.0,
+        required=False,
+    ),
+    _building(
+        "building_unexplained_share",
+        "1",
+        "share of roof points more than 0.5 m from the roof",
+        quantum=0.0001,
+        low=0.0,
+        high=1.0,
+        required=False,
+    ),
+    _building("building_roof_type", "1", "type of the roof (INSPIRE)", dtype="i1", flags=ROOF_TYPES, required=False),
+    _building("building_ridge_elevation", "m", "elevation of the highest point of the roof", quantum=0.001, required=False),
+    _building(
+        "building_eaves_elevation", "m", "elevation of the eaves, mean along the footprint", quantum=0.001, required=False
+    ),
     # Of LoD2.2, where [buildings] lods asks for more than LoD1.2.
     _building(
         "building_reconstruction_reason",

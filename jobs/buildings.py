@@ -24,12 +24,15 @@ from felsina.engine.io.spool import SpoolReader
 from felsina.engine.io.vector import Footprints, Polygons
 from felsina.engine.io.work_folder import WorkFolder
 from felsina.engine.parallel.balance import Claims, dearest_first
+from felsina.engine.processes.building_facts import shared_free_edges
 from felsina.engine.processes.building_surfaces import Shells, joined_shells, party_areas, shells_of
 from felsina.engine.processes.building_tables import (
     SOLIDS,
     TABLES,
+    Rows,
     building_columns,
     features,
+    joined_rows,
     packed,
     rows_between,
     surface_columns,
@@ -37,13 +40,12 @@ from felsina.engine.processes.building_tables import (
     unpacked_shells,
     unpacked_solids,
 )
-from felsina.engine.processes.building_unit import UNIT, Unit, build_unit
-from felsina.engine.processes.buildings import Heights, ground_heights, rows_of
+from felsina.engine.processes.building_unit import UNIT, Unit, UnitOptions, build_unit
+from felsina.engine.processes.buildings import ground_heights, rows_of
 from felsina.engine.processes.footprint_points import RECORD, FootprintPoints
 from felsina.engine.processes.identity import footprints_digest
 from felsina.engine.processes.ingest import ingest
 from felsina.engine.processes.reconstruction import LODS, Options
-from felsina.engine.processes.roof_models import RoofTable
 from felsina.jobs.common import digests, footprint_files, point_files, product_identity
 from felsina.jobs.run import single_job
 
@@ -65,6 +67,8 @@ class _Task:
     ground: NDArray[np.float32]
     work: WorkFolder
     trusts: bool
+    is_free: NDArray[np.bool_]
+    options: UnitOptions
 
     @property
     def n_unit(self) -> int:
@@ -81,9 +85,7 @@ class _Share:
 
     first: int
     last: int
-    heights: Heights
-    roofs: RoofTable
-    volume: NDArray[np.float64]
+    rows: Rows
     shells: Shells
 
 
@@ -101,7 +103,10 @@ def run(context: JobContext) -> dict[str, Any]:
     trusts = world.on_root(lambda: product_attrs(terrain)["point_classes"] == "input")
     work = WorkFolder(world, context.run.work / "buildings_units", context.key, context.resume)
     shapes = footprints.polygons()
-    task = _Task(context, grid, footprints, shapes, _ground(context, terrain, grid), work, trusts)
+    roofs = Options(min_points=city.buildings.min_points, roofs=city.reconstruction)
+    options = UnitOptions(city.buildings, roofs, city.quality)
+    ground = _ground(context, terrain, grid)
+    task = _Task(context, grid, footprints, shapes, ground, work, trusts, shared_free_edges(world, shapes), options)
     with context.timer("points"):
         spool = _spooled(task)
     with context.timer("buildings"), spool:
@@ -157,8 +162,6 @@ def _spooled(task: _Task) -> SpoolReader:
 def _build(task: _Task, spool: SpoolReader) -> list[Place]:
     """Build the units that no earlier process finished, each on the rank that is free; return where each unit is."""
     context, world = task.context, task.context.world
-    options = context.city.buildings
-    roofs = Options(min_points=options.min_points, roofs=context.city.reconstruction)
     finished = task.work.finished()
     if finished:
         context.note(f"{len(finished)} of {task.n_unit} units of {UNIT} buildings were finished before.")
@@ -169,7 +172,7 @@ def _build(task: _Task, spool: SpoolReader) -> list[Place]:
     collector = _collector(task, None)
     with task.work.journal() as journal:
         for unit in claims:
-            result = build_unit(_unit(task, unit, collector, spool), options, roofs, claims.serve)
+            result = build_unit(_unit(task, unit, collector, spool), task.options, claims.serve)
             finished[unit] = journal.add(unit, packed(result, shells_of(result.solids)))
     progress.close()
     known: dict[int, Place] = {u: p for part in world.allgather(finished) for u, p in part.items()}
@@ -190,6 +193,7 @@ def _unit(task: _Task, unit: int, collector: FootprintPoints, spool: SpoolReader
         attributes=footprints.attributes,
         terrain=ground_heights(shapes, task.ground, west, north, cell),
         points=points._replace(row=points.row - first),
+        is_free=task.is_free[slice(*(int(task.shapes.ring_offsets[r]) for r in task.shapes.shape_offsets[[first, last]]))],
     )
 
 
@@ -197,25 +201,24 @@ def _share(task: _Task, places: list[Place]) -> _Share:
     """Read the tables of the units that this rank publishes."""
     a, b = task.context.world.share_of(task.n_unit)
     # A unit of no rows: what there is to join where a rank publishes nothing.
-    nothing = build_unit(_empty_unit(task), task.context.city.buildings, Options())
-    rows = [(nothing.heights, nothing.roofs, nothing.volume)]
+    nothing = build_unit(_empty_unit(task), task.options)
+    rows = [Rows(nothing.heights, nothing.roofs, nothing.volume, nothing.columns, nothing.evidence)]
     shells = [(0, shells_of(nothing.solids))]
     with Reader() as reader:
         for unit in range(a, b):
             arrays = reader.load(places[unit], TABLES)
             rows.append(unpacked_rows(arrays))
             shells.append(((unit - a) * UNIT, unpacked_shells(arrays)))
-    heights = Heights(*(np.concatenate(column) for column in zip(*(r[0] for r in rows), strict=True)))
-    roofs = RoofTable(*(np.concatenate(column) for column in zip(*(r[1] for r in rows), strict=True)))
     first, last = min(a * UNIT, len(task.footprints)), min(b * UNIT, len(task.footprints))
-    return _Share(first, last, heights, roofs, np.concatenate([r[2] for r in rows]), joined_shells(shells))
+    return _Share(first, last, joined_rows(rows), joined_shells(shells))
 
 
 def _empty_unit(task: _Task) -> Unit:
     none = rows_between(task.footprints, 0, 0)
     points = _collector(task, None).unit_points(np.zeros(0, RECORD))
     shapes = rows_of(task.shapes, np.zeros(0, np.int64))
-    return Unit([], shapes, none.rejected, none.reason, none.attributes, np.zeros(0, np.int64), points)
+    nothing = np.zeros(0, np.bool_)
+    return Unit([], shapes, none.rejected, none.reason, none.attributes, np.zeros(0, np.int64), points, nothing)
 
 
 def _party_areas(task: _Task, share: _Share) -> NDArray[np.float64]:
@@ -243,7 +246,7 @@ def _columns(
     mine = rows_between(footprints, share.first, share.last)
     surfaces = share.shells.surfaces
     shared = np.bincount(surfaces.row, party, len(mine)).astype(np.float64)
-    columns = building_columns(mine, share.heights, share.roofs, share.volume, shared, derived, only_blocks)
+    columns = building_columns(mine, share.rows, shared, derived, only_blocks)
     return columns, surface_columns(surfaces, party, share.first)
 
 
@@ -298,7 +301,7 @@ def _write_cityjson(task: _Task, share: _Share, places: list[Place], columns: di
                 solids = unpacked_solids(reader.load(places[unit], SOLIDS))
                 part = {name: values[first:last] for name, values in columns.items()}
                 faces = {name: values[offsets[first] : offsets[last]] for name, values in surfaces.items()}
-                rows = features(rows_between(mine, first, last), part, share.heights.ground[first:last], solids, faces)
+                rows = features(rows_between(mine, first, last), part, share.rows.heights.ground[first:last], solids, faces)
                 for row, feature in enumerate(rows, share.first + first):
                     if row not in repeated:
                         yield feature_line(feature, translate)
@@ -361,7 +364,7 @@ def _levels(columns: dict[str, NDArray[Any]]) -> dict[str, int]:
 SPEC = JobSpec(
     name="buildings",
     product="buildings",
-    sections=("city", "points", "footprints", "buildings", "reconstruction", "output"),
+    sections=("city", "points", "footprints", "buildings", "reconstruction", "quality", "output"),
     needs=("terrain",),
     inputs=_inputs,
     run=run,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from felsina.engine.fields import fields_of
 from felsina.engine.io.cityjson import Feature, Solid, nested_faces
 from felsina.engine.io.vector import Footprints
+from felsina.engine.processes.building_facts import COLUMNS
 from felsina.engine.processes.building_surfaces import Mesh, Shells, Surfaces
 from felsina.engine.processes.building_unit import UnitResult
 from felsina.engine.processes.buildings import Heights, footprint_areas
@@ -24,16 +25,32 @@ from felsina.kernels.geometry.party_walls import Walls
 
 Arrays = Mapping[str, NDArray[Any]]
 
+
+class Rows(NamedTuple):
+    """Tables of consecutive rows; see `building_unit.UnitResult`."""
+
+    heights: Heights
+    roofs: RoofTable
+    volume: NDArray[np.float64]
+    columns: Arrays
+    evidence: NDArray[np.float64]
+
+
 _SHELLS: dict[str, Any] = {"surfaces": Surfaces, "walls": Walls, "mesh": Mesh, "lowest": Mesh}
 _RESULT: dict[str, Any] = {"heights": Heights, "roofs": RoofTable, "solids": Solids}
-TABLES = [f"{t}.{n}" for t, kind in {**_SHELLS, **_RESULT}.items() for n in kind._fields if t != "solids"] + ["volume"]
+TABLES = [f"{t}.{n}" for t, kind in {**_SHELLS, **_RESULT}.items() for n in kind._fields if t != "solids"]
+TABLES += ["volume", "evidence", *(f"columns.{n}" for n in COLUMNS)]
 SOLIDS = [f"solids.{n}" for n in Solids._fields]
 
 
 def packed(result: UnitResult, shells: Shells) -> dict[str, NDArray[Any]]:
     """Return all that a unit leaves, as named arrays."""
     tables = {t: getattr(shells, t) for t in _SHELLS} | {t: getattr(result, t) for t in _RESULT}
-    return {f"{t}.{n}": getattr(v, n) for t, v in tables.items() for n in v._fields} | {"volume": result.volume}
+    return {f"{t}.{n}": getattr(v, n) for t, v in tables.items() for n in v._fields} | {
+        "volume": result.volume,
+        "evidence": result.evidence,
+        **{f"columns.{n}": result.columns[n] for n in COLUMNS},
+    }
 
 
 def unpacked_shells(arrays: Arrays) -> Shells:
@@ -47,9 +64,22 @@ def unpacked_solids(arrays: Arrays) -> Solids:
     return solids
 
 
-def unpacked_rows(arrays: Arrays) -> tuple[Heights, RoofTable, NDArray[np.float64]]:
-    """Return heights, roofs and volumes of a unit."""
-    return _table(arrays, "heights", Heights), _table(arrays, "roofs", RoofTable), arrays["volume"]
+def unpacked_rows(arrays: Arrays) -> Rows:
+    """Return the tables of a unit."""
+    columns = {n: arrays[f"columns.{n}"] for n in COLUMNS}
+    heights, roofs = _table(arrays, "heights", Heights), _table(arrays, "roofs", RoofTable)
+    return Rows(heights, roofs, arrays["volume"], columns, arrays["evidence"])
+
+
+def joined_rows(parts: Sequence[Rows]) -> Rows:
+    """Put tables of consecutive rows together; there is at least one."""
+    return Rows(
+        Heights(*(np.concatenate(column) for column in zip(*(p.heights for p in parts), strict=True))),
+        RoofTable(*(np.concatenate(column) for column in zip(*(p.roofs for p in parts), strict=True))),
+        np.concatenate([p.volume for p in parts]),
+        {name: np.concatenate([p.columns[name] for p in parts]) for name in COLUMNS},
+        np.concatenate([p.evidence for p in parts]),
+    )
 
 
 def _table(arrays: Arrays, name: str, kind: Any) -> Any:
@@ -73,9 +103,7 @@ def rows_between(footprints: Footprints, first: int, last: int) -> Footprints:
 
 def building_columns(
     footprints: Footprints,
-    heights: Heights,
-    roofs: RoofTable,
-    volume: NDArray[np.float64],
+    rows: Rows,
     party_wall_area: NDArray[np.float64],
     derived: bool,
     only_blocks: bool,
@@ -84,12 +112,12 @@ def building_columns(
 
     Parameters
     ----------
-    footprints, heights, roofs : of n buildings
-    volume, party_wall_area : (n,) of the solid of the highest level [m3], [m2]
+    footprints, rows : of n buildings
+    party_wall_area : (n,) of the solid of the highest level [m2]
     derived : whether the outlines come from the points
     only_blocks : nothing above LoD1.2 was wanted
     """
-    h, n = heights, len(footprints)
+    h, roofs, n = rows.heights, rows.roofs, len(footprints)
     has_solid = h.roof != NO_HEIGHT
     x, y = representative_points(footprints)
     columns: dict[str, Any] = {
@@ -104,8 +132,7 @@ def building_columns(
         "building_ground_elevation": np.where(footprints.rejected, np.nan, h.ground / 1000.0),
         "building_roof_elevation": np.where(has_solid, h.roof / 1000.0, np.nan),
         "building_footprint_area": footprint_areas(footprints.polygons()),
-        "building_volume": np.where(has_solid, volume, np.nan),
-        "building_rmse": h.rmse,
+        "building_volume": np.where(has_solid, rows.volume, np.nan),
         "building_coverage": h.coverage,
         "building_point_density": h.density,
         "building_point_count": h.n_point.astype(np.int32),
@@ -114,6 +141,7 @@ def building_columns(
         "building_x": np.where(footprints.rejected, np.nan, x),
         "building_y": np.where(footprints.rejected, np.nan, y),
     }
+    columns |= rows.columns
     columns |= {} if only_blocks else roof_columns(roofs)
     known = footprints.attributes
     if "construction_year" in known:

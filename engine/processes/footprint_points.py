@@ -18,7 +18,7 @@ from felsina.kernels.pointcloud.raster import sample_nearest
 
 ROOF_REACH_MM = 2000  # around a footprint: what an overhang or a footprint out of place leaves outside
 # Bits of `kind`.
-INSIDE, ON_ROOF, ON_GROUND = 1, 2, 4
+INSIDE, ON_ROOF, ON_GROUND, ELSEWHERE = 1, 2, 4, 8
 
 RECORD = np.dtype(
     [(name, "<i4") for name in ("x", "y", "z", "row")]
@@ -36,7 +36,8 @@ class UnitPoints(NamedTuple):
     row : (n,) int64
         Building of each.
     kind : (n,) uint8
-        Bits: INSIDE its footprint, else near it; ON_ROOF, a return that may be of a roof; ON_GROUND, of the ground.
+        Bits: INSIDE its footprint, else near it; ON_ROOF, a return that may be of a roof; ON_GROUND, of the ground; ELSEWHERE,
+        near it and inside another footprint.
     classification, return_number, number_of_returns : (n,) uint8
         As the files have them.
     """
@@ -48,9 +49,16 @@ class UnitPoints(NamedTuple):
     return_number: NDArray[np.uint8]
     number_of_returns: NDArray[np.uint8]
 
-    def take(self, which: NDArray[Any]) -> UnitPoints:
+    def take(self, which: NDArray[Any] | slice) -> UnitPoints:
         """Return some of the points."""
-        return UnitPoints(*(column[which] for column in self))
+        return UnitPoints(
+            self.xyz[which],
+            self.row[which],
+            self.kind[which],
+            self.classification[which],
+            self.return_number[which],
+            self.number_of_returns[which],
+        )
 
 
 class FootprintPoints:
@@ -97,6 +105,7 @@ class FootprintPoints:
         offsets, member = locate_points_in_all(xy, shapes.xy, shapes.ring_offsets, shapes.shape_offsets)
         inside = np.repeat(np.arange(len(points)), np.diff(offsets))
         self._keep(points, inside, rows[member], kind[inside] | np.uint8(INSIDE))
+        kind[np.diff(offsets) > 0] |= np.uint8(ELSEWHERE)
         for picked, distance in ((on_roof, ROOF_REACH_MM), (on_ground, GROUND_REACH_MM)):
             which = np.flatnonzero(picked)
             near, members = locate_points_nearby(

@@ -161,6 +161,22 @@ def highest(solids: Solids) -> Solids:
     return chosen(solids, np.flatnonzero(solids.level == top[np.searchsorted(rows, solids.row)]))
 
 
+def roof_solid(solids: Solids, k: int, origin: Integers) -> RoofSolid:
+    """Return one solid in a frame of its own; the edges of its footprint and the planes of its walls are not known.
+
+    Parameters
+    ----------
+    k : its number
+    origin : (3,) int64
+        Origin of the frame in the CRS [mm].
+    """
+    one = chosen(solids, np.array([k]))
+    outer = np.where(one.is_outer, 0, -1)
+    return RoofSolid(
+        one.vertices - origin, one.face_rings, one.ring_offsets, one.face_offsets, one.face_type, one.face_label, outer
+    )
+
+
 def ranges(first: Integers, last: Integers) -> Integers:
     """Return first[0]..last[0]-1, first[1]..last[1]-1 and so on, in one array."""
     counts = last - first

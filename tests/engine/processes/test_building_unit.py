@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import shapely
 
-from felsina.engine.city import BuildingOptions
+from felsina.engine.city import BuildingOptions, QualityOptions
+from felsina.engine.fields import ROOF_TYPES
 from felsina.engine.io.vector import flatten
 from felsina.engine.processes import building_unit
 from felsina.engine.processes.building_surfaces import joined_shells, shells_of
-from felsina.engine.processes.building_unit import Unit, build_unit
+from felsina.engine.processes.building_unit import Unit, UnitOptions, build_unit
 from felsina.engine.processes.buildings import REASON, STATUS
 from felsina.engine.processes.footprint_points import INSIDE, ON_GROUND, ON_ROOF, UnitPoints
 from felsina.engine.processes.reconstruction import LODS, Options
@@ -41,11 +44,12 @@ def unit():
     shapes = flatten([[shapely.box(20 * k, 0, 20 * k + 12, 8)] for k in range(4)])
     heights = {"height_eaves_m": np.array([np.nan, np.nan, 4.0, np.nan])}
     no = np.zeros(4, bool)
-    return Unit(list("abcd"), shapes, no, np.zeros(4, np.int8), heights, np.full(4, GROUND_MM - 1000), points)
+    terrain, free = np.full(4, GROUND_MM - 1000), np.ones(16, bool)
+    return Unit(list("abcd"), shapes, no, np.zeros(4, np.int8), heights, terrain, points, free)
 
 
 def built(unit, lods=WHOLE):
-    return build_unit(unit, BuildingOptions(lods=lods), Options())
+    return build_unit(unit, UnitOptions(BuildingOptions(lods=lods), Options(), QualityOptions()))
 
 
 def same(one, other):
@@ -74,6 +78,31 @@ def test_ground_comes_from_the_returns_around_and_the_volume_from_the_highest_le
     ]
 
 
+def test_roofs_have_a_type_a_ridge_eaves_and_a_fit(unit):
+    columns = built(unit).columns
+    assert [ROOF_TYPES[v] for v in columns["building_roof_type"]] == ["gabled", "gabled", "flat", "gabled"]
+    steepness = np.array([0.8, 0.85, 0.0, 0.95])
+    above = GROUND_MM / 1000 + np.array([3.0, 3.0, 4.0, 3.0])
+    np.testing.assert_allclose(columns["building_eaves_elevation"], above, atol=0.05)
+    np.testing.assert_allclose(columns["building_ridge_elevation"], above + 4.0 * steepness, atol=0.1)
+    known = [0, 1, 3]  # the third has no points
+    np.testing.assert_allclose(columns["building_rmse"][known], 0.02, atol=0.005)  # the noise of the points
+    np.testing.assert_allclose(columns["building_distance_p95"][known], 1.96 * 0.02, atol=0.01)
+    np.testing.assert_allclose(columns["building_bias"][known], 0.0, atol=0.003)
+    assert columns["building_unexplained_share"][known].tolist() == [0.0] * 3
+    assert np.isnan([columns[f"building_{n}"][2] for n in ("rmse", "bias", "distance_p95", "unexplained_share")]).all()
+
+
+def test_the_fit_sees_points_that_the_roof_does_not_explain(unit):
+    p = unit.points
+    lifted = p.xyz.copy()
+    mine = np.flatnonzero((p.row == 0) & (p.kind & ON_ROOF != 0))[:80]  # a tenth
+    lifted[mine, 2] += 9_000
+    columns = built(replace(unit, points=p._replace(xyz=lifted))).columns
+    assert columns["building_unexplained_share"][0] == pytest.approx(0.1, abs=0.01)
+    assert columns["building_rmse"][0] > 2.0 and columns["building_bias"][0] == pytest.approx(0.9, abs=0.1)
+
+
 def test_blocks_alone_have_the_same_blocks(unit):
     blocks = built(unit, ("1.2",))
     whole = built(unit)
@@ -87,6 +116,9 @@ def test_each_row_gives_the_same_alone(unit):
     alone = [built(unit.row(k)) for k in range(4)]
     for name in ("heights", "roofs"):
         same(getattr(whole, name), [np.concatenate(c) for c in zip(*(getattr(a, name) for a in alone), strict=True)])
+    for name, values in whole.columns.items():
+        np.testing.assert_array_equal(values, np.concatenate([a.columns[name] for a in alone]), err_msg=name)
+    np.testing.assert_array_equal(whole.evidence, np.concatenate([a.evidence for a in alone]))
     same(whole.solids, joined([a.solids._replace(row=a.solids.row + k) for k, a in enumerate(alone)]))
     np.testing.assert_array_equal(whole.volume, np.concatenate([a.volume for a in alone]))
     one, other = shells_of(whole.solids), joined_shells([(k, shells_of(a.solids)) for k, a in enumerate(alone)])
