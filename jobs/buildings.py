@@ -276,6 +276,10 @@ def _publish(task: _Task, share: _Share, columns: dict[str, Any], surfaces: dict
         "mesh_face_surface_type": mesh.kind,
     }
     writer.mesh(mesh.vertices / 1000.0, mesh.triangles.astype(np.int32), fields)
+    if set(context.city.buildings.lods) > {LODS[0]}:
+        blocks = shells.lowest
+        fields = {"mesh_face_building": blocks.row.astype(np.int32), "mesh_face_surface_type": blocks.kind}
+        writer.mesh(blocks.vertices / 1000.0, blocks.triangles.astype(np.int32), fields, group="/lod12")
     writer.publish()
 
 

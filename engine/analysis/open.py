@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import xarray as xr
 
 from felsina.engine.errors import InputError, ProductError
 from felsina.engine.fields import PRODUCTS
-from felsina.engine.io.read import product_attrs
+from felsina.engine.io.read import further_meshes, product_attrs
 from felsina.engine.schema import main_group
 
 
@@ -26,7 +27,7 @@ def open_run(path: str | PathLike[str]) -> xr.DataTree:
     xarray.DataTree
         Nodes named as the products that are there (terrain, buildings, energy, microclimate, city). Variables are dask arrays
         in the chunks of the file; `crs` is a coordinate; `local_time` stands beside `time`, which is UTC and labels the end
-        of an interval.
+        of an interval. Meshes of other levels of detail are nodes below their product, `buildings/lod12`.
 
     Raises
     ------
@@ -38,8 +39,16 @@ def open_run(path: str | PathLike[str]) -> xr.DataTree:
     if not files:
         names = ", ".join(p.file for p in PRODUCTS.values())
         raise InputError(f"'{path}' holds no product of felsina; expected a run directory with one of {names}.")
-    nodes = dict(_node(file) for file in files)
+    nodes = {name: dataset for file in files for name, dataset in _nodes(file)}
     return xr.DataTree.from_dict(nodes, name=path.name)
+
+
+def _nodes(path: Path) -> Iterator[tuple[str, xr.Dataset]]:
+    """Yield the names and contents of the nodes of a product."""
+    product, dataset = _node(path)
+    yield product, dataset
+    for group in further_meshes(path):
+        yield f"{product}/{group}", xr.open_dataset(path, engine="h5netcdf", group=group, chunks={}, decode_coords="all")
 
 
 def _node(path: Path) -> tuple[str, xr.Dataset]:

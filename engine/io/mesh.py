@@ -76,13 +76,11 @@ def write_mesh(
     precision : quantisation steps that differ from the table's
     check : called after each dataset; raises when the disk is full
     """
-    file = layout.file
-    layout.group("/", ("mesh_node", "mesh_face", "mesh_max_face_nodes"))
     points = quantise(mesh.points, POINT_QUANTUM, _F8)
     faces = np.ascontiguousarray(mesh.faces, np.int32)
-    shared = _write_ugrid(layout, points, faces, mesh, rows, precision)
+    shared = _write_ugrid(layout, "/", points, faces, mesh, rows, precision)
     check()
-    vtk = file.create_group("VTKHDF", track_order=True)
+    vtk = layout.file.create_group("VTKHDF", track_order=True)
     vtk.attrs["Version"] = np.array([2, 2], "<i8")
     vtk.attrs.create("Type", b"PolyData", dtype=h5py.string_dtype("ascii", 8))
     _put(vtk, "NumberOfPoints", np.array([len(points)], _I8))
@@ -113,22 +111,42 @@ def write_mesh(
         _write_steps(vtk, layout.seconds("time"), timed, list(cells), len(faces))
 
 
+def write_further_mesh(
+    layout: Layout, group: str, mesh: Mesh, rows: Mapping[str, Field], precision: Mapping[str, float], check: Callable[[], None]
+) -> None:
+    """Write a mesh of another level of detail: UGRID variables in a group of their own, without a second name for VTK.
+
+    Parameters
+    ----------
+    group : its name, "/lod12"
+    layout, mesh, rows, precision, check : as in `write_mesh`
+    """
+    # Dimensions of their own: xarray's trees ask that those of a group fit their parent's.
+    own = {f"{_prefix(group)}{name}": size for name, size in mesh.dims.items()}
+    inner = Layout(layout.file, own, layout.crs, {}, layout.utc_offset)
+    points = quantise(mesh.points, POINT_QUANTUM, _F8)
+    _write_ugrid(inner, group, points, np.ascontiguousarray(mesh.faces, np.int32), mesh, rows, precision)
+    check()
+
+
 def _write_ugrid(
     layout: Layout,
+    group: str,
     points: NDArray[np.float64],
     faces: NDArray[np.int32],
     mesh: Mesh,
     rows: Mapping[str, Field],
     precision: Mapping[str, float],
 ) -> dict[str, Any]:
-    file = layout.file
+    node_dim, face_dim, corner_dim = (f"{_prefix(group)}{name}" for name in mesh.dims)
+    file = layout.group(group, (node_dim, face_dim, corner_dim))
     topology = create(file, "mesh", (), np.dtype("<i4"))
     topology[()] = 0
     set_attributes(
         topology,
         {"cf_role": "mesh_topology", "long_name": "surfaces of the buildings", "topology_dimension": np.int32(2)}
         | {"node_coordinates": "mesh_node_x mesh_node_y", "face_node_connectivity": "mesh_face_nodes"}
-        | {"face_dimension": "mesh_face"},
+        | {"face_dimension": face_dim},
     )
     node = {"units": "m", "quantum": np.float64(POINT_QUANTUM)}
     axes: tuple[dict[str, Any], ...] = (
@@ -139,10 +157,10 @@ def _write_ugrid(
     )
     for axis, attributes in zip("xyz", axes, strict=True):
         dataset = _put(file, f"mesh_node_{axis}", np.ascontiguousarray(points[:, "xyz".index(axis)]))
-        layout.attach(dataset, "/", ("mesh_node",))
+        layout.attach(dataset, group, (node_dim,))
         set_attributes(dataset, attributes)
     dataset = _put(file, "mesh_face_nodes", faces)
-    layout.attach(dataset, "/", ("mesh_face", "mesh_max_face_nodes"))
+    layout.attach(dataset, group, (face_dim, corner_dim))
     set_attributes(
         dataset,
         {"cf_role": "face_node_connectivity", "long_name": "nodes of each face", "start_index": np.int32(0)},
@@ -153,9 +171,15 @@ def _write_ugrid(
             quantum = precision.get(name, described.quantum)
             values = published(described, mesh.face_fields[name], quantum)
             shared[name] = _put(file, name, values)
-            layout.attach(shared[name], "/", ("mesh_face",))
+            layout.attach(shared[name], group, (face_dim,))
             set_attributes(shared[name], field_attributes(described, quantum, located=False))
     return shared
+
+
+def _prefix(group: str) -> str:
+    """Return what the names of the dimensions of a group's mesh begin with."""
+    name = group.strip("/")
+    return f"{name}_" if name else ""
 
 
 def _put(group: Any, name: str, values: NDArray[Any]) -> Any:

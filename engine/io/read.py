@@ -62,11 +62,20 @@ def read_table(path: str | Path, names: Sequence[str]) -> dict[str, NDArray[Any]
         return {name: _read(_variable(file, product, name, path), None) for name in names}
 
 
-def read_mesh(path: str | Path) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """Read the triangles of a product: points (n_node, 3) [m] and faces (n_face, 3)."""
-    table = read_table(path, ("mesh_node_x", "mesh_node_y", "mesh_node_z", "mesh_face_nodes"))
-    points = np.stack([table[f"mesh_node_{axis}"] for axis in "xyz"], axis=1)
-    return points, table["mesh_face_nodes"]
+def read_mesh(path: str | Path, group: str = "/") -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """Read the triangles of a product: points (n_node, 3) [m] and faces (n_face, 3); those of a further mesh by its group."""
+    with opened(path) as (file, _):
+        if group not in file or "mesh_face_nodes" not in file[group]:
+            raise ProductError(f"'{path}' holds no mesh in '{group}'.")
+        held = file[group]
+        points = np.stack([held[f"mesh_node_{axis}"][:] for axis in "xyz"], axis=1)
+        return points, held["mesh_face_nodes"][:]
+
+
+def further_meshes(path: str | Path) -> list[str]:
+    """Return the names of the groups with meshes of other levels of detail."""
+    with opened(path) as (file, _):
+        return [name for name, item in file.items() if isinstance(item, h5py.Group) and "mesh" in item]
 
 
 def variables(path: str | Path) -> list[str]:

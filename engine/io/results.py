@@ -32,7 +32,7 @@ from felsina.engine.io.layout import (
     strips,
     window,
 )
-from felsina.engine.io.mesh import Mesh, write_mesh
+from felsina.engine.io.mesh import Mesh, write_further_mesh, write_mesh
 from felsina.engine.io.pieces import (
     MemoryStore,
     Part,
@@ -116,6 +116,7 @@ class ProductWriter:
         self._inputs = canonical_json(dict(inputs or {}))
         self._declared: set[str] = set()
         self._mesh: Mesh | None = None
+        self._further: dict[str, Mesh] = {}
         self._finished = False
         self._check_coordinates()
         if writer == "auto":
@@ -157,6 +158,7 @@ class ProductWriter:
         faces: NDArray[Any],
         face_fields: Mapping[str, NDArray[Any]],
         building_fields: Mapping[str, NDArray[Any]] | None = None,
+        group: str = "/",
     ) -> None:
         """Give the triangles of all buildings; on the root only (other ranks may call it, and are ignored).
 
@@ -168,9 +170,16 @@ class ProductWriter:
             Rows of the table on `mesh_face` (`mesh_face_building` is needed), and further arrays for VTK.
         building_fields : name -> (n_building,) or (n_time, n_building)
             Values that VTK shows on every face of a building.
+        group : str
+            "/" is the mesh that VTK shows; a mesh of another level of detail has a group of its own, "/lod12".
         """
-        if self._world.is_root:
-            self._mesh = Mesh(np.asarray(points, np.float64), np.asarray(faces), face_fields, building_fields or {})
+        if not self._world.is_root:
+            return
+        made = Mesh(np.asarray(points, np.float64), np.asarray(faces), face_fields, building_fields or {})
+        if group == "/":
+            self._mesh = made
+        else:
+            self._further[group] = made
 
     def flush(self) -> None:
         """Make what this rank wrote survive the process (pieces only); call it after each output step."""
@@ -302,6 +311,8 @@ class ProductWriter:
             self._fill_variable(dataset, field, fetch, disk)
         if self._mesh is not None:
             write_mesh(layout, self._mesh, self._rows, self._precision, disk.check)
+        for group, mesh in self._further.items():
+            write_further_mesh(layout, group, mesh, self._rows, self._precision, disk.check)
         self._describe(file)
 
     def _fill_variable(self, dataset: Any, field: Field, fetch: Fetch, disk: DiskFile) -> None:

@@ -22,13 +22,10 @@ _POINTERS = {
 
 def mesh_findings(file: h5py.File, product: str) -> list[str]:
     """Return the findings on `/mesh*`, the surface table and `/VTKHDF`."""
-    found = []
-    for name, target in _POINTERS.items():
-        if name in file and target in file and file[name].size:
-            values, n = file[name][:], len(file[target])
-            if values.min() < 0 or values.max() >= n:
-                bad = int(values.min()) if values.min() < 0 else int(values.max())
-                found.append(f"{name}: {bad} points outside the {n} rows of {target}")
+    found = _pointer_findings(file, file)
+    for group in file.values():
+        if isinstance(group, h5py.Group) and "mesh" in group:
+            found += _pointer_findings(group, file)
     if not PRODUCTS[product].vtkhdf:
         return found
     if "mesh" not in file:
@@ -38,6 +35,20 @@ def mesh_findings(file: h5py.File, product: str) -> list[str]:
     if "VTKHDF" not in file:
         return [*found, "VTKHDF: missing"]
     return found + _vtk_findings(file, file["VTKHDF"])
+
+
+def _pointer_findings(group: Any, file: h5py.File) -> list[str]:
+    """Check that the indices of a group point at something, in the group or else in the tables of the file."""
+    found = []
+    for name, target in _POINTERS.items():
+        held = group.get(target, file.get(target))
+        if name in group and held is not None and group[name].size:
+            values, n = group[name][:], len(held)
+            if values.min() < 0 or values.max() >= n:
+                bad = int(values.min()) if values.min() < 0 else int(values.max())
+                where = "" if group == file else f"{group.name}/"
+                found.append(f"{where}{name}: {bad} points outside the {n} rows of {target}")
+    return found
 
 
 def _vtk_findings(file: h5py.File, vtk: Any) -> list[str]:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+import xarray as xr
 
+import felsina
 from felsina.engine.errors import ProductError
 from felsina.engine.fields import fields_of
-from felsina.engine.io.read import read_field, read_table
+from felsina.engine.io.read import read_field, read_mesh, read_table
+from felsina.engine.io.validate import validate_file
 from felsina.jobs.cli import main
 from felsina.kernels.geometry.solids import list_errors
 
@@ -133,3 +138,48 @@ def test_cjio_reads_all_levels(finished):
     path = finished / "buildings.city.jsonl"
     done = subprocess.run([sys.executable, "-c", _CJIO, str(path)], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["9", "7791", "0", "1.2", "1.3", "2.2"]
+
+
+def test_both_meshes_close_and_hold_the_volumes_of_their_levels(finished):
+    rows = read_table(finished / "buildings.nc", ("building_volume", "building_height", "building_footprint_area"))
+    blocks = rows["building_footprint_area"].astype(float) * rows["building_height"]
+    for group, expected in (("/", rows["building_volume"]), ("/lod12", blocks)):
+        points, faces = read_mesh(finished / "buildings.nc", group)
+        with h5py.File(finished / "buildings.nc") as file:
+            building = file[group]["mesh_face_building"][:]
+        corners = (points - points.min(axis=0))[faces]
+        six = (corners[:, 0] * np.cross(corners[:, 1], corners[:, 2])).sum(axis=1)
+        np.testing.assert_allclose(np.bincount(building, six / 6), expected, rtol=3e-5)  # single precision, bends of 1 mm
+
+
+def test_the_mesh_of_blocks_is_a_node_of_its_own(finished, blocks_only):
+    tree = felsina.open(finished)
+    assert tree["buildings/lod12"].sizes["lod12_mesh_face"] < tree["buildings"].sizes["mesh_face"]
+    whole = xr.open_datatree(finished / "buildings.nc", engine="h5netcdf", phony_dims="sort")
+    assert whole["lod12/mesh"].attrs["face_dimension"] == "lod12_mesh_face"
+    assert "lod12" not in felsina.open(blocks_only)["buildings"].children  # its only mesh is that of LoD1.2
+
+
+def test_validate_sees_a_triangle_of_blocks_that_points_nowhere(finished, tmp_path):
+    shutil.copy(finished / "buildings.nc", tmp_path / "buildings.nc")
+    with h5py.File(tmp_path / "buildings.nc", "a") as file:
+        file["lod12/mesh_face_building"][3] = 99
+    assert any("/lod12/mesh_face_building: 99 points outside the 9 rows" in f for f in validate_file(tmp_path / "buildings.nc"))
+
+
+def test_semantic_surfaces_say_what_the_table_says(finished):
+    names = ("surface_building", "surface_type", "surface_azimuth", "surface_tilt", "surface_party_area")
+    table = read_table(finished / "buildings.nc", names)
+    for k, feature in enumerate(features(finished)):
+        (solid,) = [s for s in solids_of(feature) if s["lod"] == "2.2"]
+        said = [solid["semantics"]["surfaces"][v] for v in solid["semantics"]["values"][0]]
+        mine = table["surface_building"] == k
+        roof = mine & (table["surface_type"] == 2)
+        slopes = [s["slope"] for s in said if s["type"] == "RoofSurface"]
+        np.testing.assert_allclose(slopes, table["surface_tilt"][roof], atol=0.01)
+        np.testing.assert_allclose(
+            [s["azimuth"] for s in said if s["type"] == "RoofSurface"], table["surface_azimuth"][roof], atol=0.01
+        )
+        shared = sum(s.get("party_wall_area", 0.0) for s in said)
+        assert shared == pytest.approx(table["surface_party_area"][mine].sum(), abs=0.01)
+        assert all("party_wall_area" not in s for s in solid["semantics"]["surfaces"] if s["type"] != "WallSurface")

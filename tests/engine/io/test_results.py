@@ -182,7 +182,7 @@ def test_chunks_lie_in_the_file_in_the_order_of_the_grid(tmp_path):
         values = np.arange(size * size).reshape(size, size) % 7 if not field.flags else np.ones((size, size), int)
         for j in (700, 0):
             rows = slice(j, size if j else 700)
-            made.write(name, values[rows] if field.dtype.startswith("i") else values[rows] * 0.5, (j,))
+            made.write(name, values[rows] if field.dtype.startswith("i") else values[rows] * 0.125, (j,))
     with h5py.File(made.publish()) as file:
         for name in maps:
             dataset = file["terrain"][name].id
