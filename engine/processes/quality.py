@@ -18,6 +18,9 @@ from felsina.engine.city import QualityOptions
 from felsina.engine.fields import CHANGE_REASONS, CHANGES
 from felsina.engine.grid import BLOCK, Grid
 from felsina.engine.parallel.world import World
+from felsina.engine.processes.buildings import Shapes
+from felsina.engine.processes.footprint_points import INSIDE, ON_ROOF, UnitPoints
+from felsina.engine.processes.solids import Solids, chosen
 from felsina.engine.processes.strips import cells_per_block
 from felsina.kernels.geometry.heights import NO_HEIGHT, pick_percentiles
 from felsina.kernels.geometry.polygons import canonical_order
@@ -124,6 +127,58 @@ def gather_evidence(
         above_share=above.n_multiple / above.n_point if above.n_point else math.nan,
         above_largest=above.largest,
     )
+
+
+def unit_evidence(
+    points: UnitPoints,
+    shapes: Shapes,
+    is_free: NDArray[np.bool_],
+    ground: Integers,
+    rejected: NDArray[np.bool_],
+    solids: Solids,
+    change_height_m: float,
+) -> Floats:
+    """Gather the evidence of the rows of a unit, (n, len(Evidence)).
+
+    Blocks of LoD1.2 are no models to measure from: a ridge may lie a storey above them.
+
+    Parameters
+    ----------
+    points : of the unit; `row` counts from its first
+    shapes : footprints of the n rows
+    is_free : (n_vertex,) bool
+        `offset.free_edges` of the vertices of `shapes`, found among the footprints of the whole city.
+    ground : (n,) int64
+        Of the rows [mm].
+    rejected : (n,) bool
+    solids : of the highest level of each row, in the CRS
+    change_height_m : as in `gather_evidence`
+    """
+    table = np.tile(np.array(Evidence()), (len(ground), 1))
+    order = np.argsort(points.row, kind="stable")
+    cuts = np.searchsorted(points.row[order], np.arange(len(ground) + 1))
+    for k in np.flatnonzero(~rejected).tolist():
+        mine = points.take(order[cuts[k] : cuts[k + 1]])
+        rings = range(int(shapes.shape_offsets[k]), int(shapes.shape_offsets[k + 1]))
+        first, last = (int(shapes.ring_offsets[r]) for r in (rings.start, rings.stop))
+        if first == last:
+            continue
+        origin = np.append(shapes.xy[first:last].min(axis=0) // 1000 * 1000, 0)
+        outline = [shapes.xy[shapes.ring_offsets[r] : shapes.ring_offsets[r + 1]] - origin[:2] for r in rings]
+        models = np.flatnonzero((solids.row == k) & (solids.level > 0)).tolist()
+        made = gather_evidence(
+            mine.xyz - origin,
+            mine.kind & INSIDE != 0,
+            mine.kind & ON_ROOF != 0,
+            mine.number_of_returns,
+            [outline],
+            is_free[first:last],
+            int(ground[k]),
+            [_roof_solid(solids, m, origin) for m in models],
+            change_height_m,
+        )
+        table[k] = made
+    return table
 
 
 def footprint_cells(
@@ -319,6 +374,13 @@ def change_figures(columns: dict[str, Any], ids: Sequence[str], rejected: NDArra
         "first). See building_change and building_change_reason: one of the two is older, or the footprints are displaced."
     )
     return Finding(figures, [sentence])
+
+
+def _roof_solid(solids: Solids, number: int, origin: Integers) -> RoofSolid:
+    """Return one of many solids by itself, from an origin."""
+    s = chosen(solids, np.array([number]))
+    none = np.full(len(s.face_type), -1, np.int64)
+    return RoofSolid(s.vertices - origin, s.face_rings, s.ring_offsets, s.face_offsets, s.face_type, s.face_label, none)
 
 
 def _eaves(z: Integers, ground_mm: int) -> float:

@@ -7,11 +7,14 @@ import math
 
 import numpy as np
 import pytest
+import shapely
 
 from felsina.engine.city import QualityOptions
 from felsina.engine.fields import CHANGE_REASONS, CHANGES, fields_of
 from felsina.engine.grid import BLOCK, Grid
+from felsina.engine.io.vector import flatten
 from felsina.engine.parallel.world import World
+from felsina.engine.processes.footprint_points import INSIDE, ON_ROOF, UnitPoints
 from felsina.engine.processes.quality import (
     Evidence,
     change_columns,
@@ -22,8 +25,10 @@ from felsina.engine.processes.quality import (
     gather_evidence,
     offset_figures,
     outside_groups,
+    unit_evidence,
 )
 from felsina.engine.processes.reconstruction import reconstruct
+from felsina.engine.processes.solids import joined, of_roof_solid
 
 GROUND_MM = 20_000
 OPTIONS = QualityOptions()
@@ -127,6 +132,24 @@ def test_buildings_without_solid_have_no_area_above():
     made = evidence([])
     assert math.isnan(made.above_area) and made.n_edge == 4
     assert verdict(made) == ("none", "none")
+
+
+@pytest.mark.parametrize("level", [2, 0])
+def test_a_unit_gathers_what_its_rows_give_alone(solids, level):
+    east = np.array([684_000_000, 4_930_000_000, 0])
+    tree = block(2_000, 2_000, 8_000, 6_000, 9_500)
+    shapes = flatten([[shapely.box(684_000.0, 4_930_000.0, 684_012.0, 4_930_008.0)], [], []])
+    xyz = np.concatenate((roof(), tree)) + east
+    n, is_roof = len(xyz), np.arange(len(xyz)) < 1_000
+    inside = (xyz[:, 0] < east[0] + 12_000) & (xyz[:, 1] < east[1] + 8_000)
+    returns = np.where(is_roof, 1, 3).astype(np.uint8)
+    one = np.zeros(n, np.uint8)
+    points = UnitPoints(xyz, np.zeros(n, np.int64), (INSIDE * inside + ON_ROOF * is_roof).astype(np.uint8), one, one, returns)
+    placed = joined([of_roof_solid(solid, 0, level, east) for solid in solids])
+    made = unit_evidence(points, shapes, FREE, np.full(3, GROUND_MM), np.array([False, False, True]), placed, 2.5)
+    # Vertices of the footprint start at another corner here: sums of the edges differ in their last bits.
+    np.testing.assert_allclose(made[0], np.array(evidence(solids if level else [], tree, returns=3)), rtol=1e-9, atol=1e-9)
+    np.testing.assert_equal(made[1:], np.tile(np.array(Evidence()), (2, 1)))
 
 
 def test_columns_are_those_of_the_table(solids):
