@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from felsina.engine.city import SECTIONS, city_of, read_city
@@ -104,3 +106,28 @@ def test_every_option_says_what_it_is():
         for row in declared(kind):
             assert row["help"].endswith("."), row["name"]
             assert row["unit"]
+
+
+def imagery(**options):
+    return city_of({"imagery": options}, Path("city.toml")).imagery
+
+
+def test_images_gains_and_targets_are_options():
+    made = imagery(rgbn=["a.tif"], gain={"red": 1, "nir": 0.5}, offset={"red": -0.1})
+    assert made.rgbn == ("a.tif",) and made.gain == {"red": 1.0, "nir": 0.5}
+    assert imagery(cir=["b.tif"], targets="t.csv").targets == "t.csv"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"gain": {"infrared": 1.0}}, "unknown key 'infrared'"),
+        ({"gain": {"red": 0.0}}, "imagery.gain.red' is 0.0; expected a number above 0"),
+        ({"offset": {"red": float("inf")}, "gain": {"red": 1.0}}, "imagery.offset.red"),
+        ({"gain": {"red": 1.0}, "targets": "t.csv"}, "Leave one out"),
+        ({"offset": {"red": 0.1}}, "offset without gain"),
+    ],
+)
+def test_calibrations_that_cannot_be_are_refused(options, words):
+    with pytest.raises(UsageError, match=words):
+        imagery(**options)
