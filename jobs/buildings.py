@@ -19,13 +19,15 @@ from felsina.engine.io.cityjson import feature_line, header_line, write_lines
 from felsina.engine.io.crs import has_code
 from felsina.engine.io.journal import Place, Reader
 from felsina.engine.io.las import PointFile, Points, scan_headers
-from felsina.engine.io.results import ProductWriter, product_attrs, product_grid, read_field
+from felsina.engine.io.read import product_attrs, product_grid, read_field, variables
+from felsina.engine.io.results import ProductWriter
 from felsina.engine.io.spool import SpoolReader
 from felsina.engine.io.vector import Footprints, Polygons
 from felsina.engine.io.work_folder import WorkFolder
 from felsina.engine.parallel.balance import Claims, dearest_first
 from felsina.engine.processes.building_facts import shared_free_edges
 from felsina.engine.processes.building_surfaces import Shells, joined_shells, party_areas, shells_of
+from felsina.engine.processes.building_survey import Survey, survey
 from felsina.engine.processes.building_tables import (
     SOLIDS,
     TABLES,
@@ -41,7 +43,7 @@ from felsina.engine.processes.building_tables import (
     unpacked_solids,
 )
 from felsina.engine.processes.building_unit import UNIT, Unit, UnitOptions, build_unit
-from felsina.engine.processes.buildings import ground_heights, rows_of
+from felsina.engine.processes.buildings import footprint_areas, ground_heights, rows_of
 from felsina.engine.processes.footprint_points import RECORD, FootprintPoints
 from felsina.engine.processes.identity import footprints_digest
 from felsina.engine.processes.ingest import ingest
@@ -114,7 +116,10 @@ def run(context: JobContext) -> dict[str, Any]:
     with context.timer("surfaces"):
         share = _share(task, places)
         party = _party_areas(task, share)
+    with context.timer("checks"):
+        seen = _survey(task, share, terrain)
     columns, surfaces = _columns(share, footprints, party, derived, set(city.buildings.lods) <= {LODS[0]})
+    columns |= {name: values[share.first : share.last] for name, values in seen.columns.items()}
     files = digests(context, {"terrain": terrain})
     files |= {} if derived else {"footprints": footprints_digest(footprints)}
     files["points"] = world.on_root(lambda: product_attrs(terrain)["inputs"]["points"])
@@ -122,7 +127,7 @@ def run(context: JobContext) -> dict[str, Any]:
         _publish(task, share, columns, surfaces, files)
         _write_cityjson(task, share, places, columns, surfaces)
     work.remove()
-    return world.bcast(figures(_whole(task, share, columns)))
+    return world.bcast({**figures(_whole(task, share, columns)), "quality": seen.figures})
 
 
 def _ground(context: JobContext, terrain: Path, grid: Grid) -> NDArray[np.float32]:
@@ -237,6 +242,22 @@ def _party_areas(task: _Task, share: _Share) -> NDArray[np.float64]:
     area = np.zeros(len(shells.surfaces.row))
     area[shells.surfaces.wall] = world.scatter(parts)
     return area
+
+
+def _survey(task: _Task, share: _Share, terrain: Path) -> Survey:
+    """Hold all buildings against the rasters of the terrain, and say what a professional should look at."""
+    context, world = task.context, task.context.world
+    evidence = np.concatenate(world.allgather(share.rows.evidence))
+    ground = np.concatenate(world.allgather(share.rows.heights.ground))
+
+    def read(name: str, rows: slice) -> NDArray[Any]:
+        return read_field(terrain, name, (rows, slice(None)))
+
+    held, area = variables(terrain), footprint_areas(task.shapes)
+    seen = survey(world, task.grid, held, read, task.footprints, area, ground, evidence, context.city.quality)
+    for sentence in seen.notes:
+        context.note(sentence)
+    return seen
 
 
 def _columns(

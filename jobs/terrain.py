@@ -27,6 +27,10 @@ from felsina.engine.processes.ground import filter_ground
 from felsina.engine.processes.identity import PointDigest, features_digest, footprints_digest
 from felsina.engine.processes.imagery import ImageRasters, PointIndex, cover_from_ndvi, image_rasters
 from felsina.engine.processes.ingest import Ingested, concatenated, ingest, route
+from felsina.engine.processes.quality import Finding
+from felsina.engine.processes.references import stated_vertical, vertical_figures
+from felsina.engine.processes.strips import COLUMNS as STRIP_COLUMNS
+from felsina.engine.processes.strips import StripCheck, strip_figures
 from felsina.engine.processes.terrain import (
     BUILDING,
     GROUND,
@@ -75,6 +79,7 @@ def run(context: JobContext) -> dict[str, Any]:
     binning = Binning(context.device, rasters, windows, cell_mm)
     images: list[Image] = world.on_root(lambda: [open_image(path, kind, grid.crs) for kind, path in image_files(city)])
     digest, kept, index_of_points = PointDigest(), KeptPoints(), PointIndex(world, headers, images, grid)
+    strips = StripCheck(grid)
     progress = context.progress("points", sum(h.count for h in headers), "points")
     uses_classes = city.points.use_classes
 
@@ -82,6 +87,7 @@ def run(context: JobContext) -> dict[str, Any]:
         binning.add_heights(points.x, points.y, points.z)
         if uses_classes:
             binning.add_classes(points.x, points.y, points.z, points.classification)
+            strips.add(points, points.classification == GROUND)
         digest.add(points)
         index_of_points.add(points)
         points.extra.clear()
@@ -89,7 +95,7 @@ def run(context: JobContext) -> dict[str, Any]:
         progress.advance(len(points) * world.size)
 
     with context.timer("points"):
-        read = ingest(world, headers, grid, take, partition, index_of_points.columns)
+        read = ingest(world, headers, grid, take, partition, (*index_of_points.columns, *STRIP_COLUMNS))
         binning.finish(world)
         ndvi = index_of_points.finish(windows)
     progress.close()
@@ -103,7 +109,8 @@ def run(context: JobContext) -> dict[str, Any]:
     trusts_classes = uses_classes and bool(read.classes[GROUND] and read.classes[BUILDING])
     if not trusts_classes:
         with context.timer("ground filter"):
-            _classify(context, headers, grid, partition, rasters, windows, seen.ndvi if seen else None)
+            strips.clear()
+            _classify(context, headers, grid, partition, rasters, windows, strips, seen.ndvi if seen else None)
         context.note(
             "Ground, buildings and vegetation were classified here: the files have no class of ground or none of buildings, or "
             "points.use_classes is false."
@@ -173,6 +180,7 @@ def run(context: JobContext) -> dict[str, Any]:
             writer.write(name, values)
     with context.timer("publish"):
         writer.publish()
+    quality = _checks(context, headers, strips)
     filled = rasters.ground_count[slice(*world.share_of(grid.ny))] == 0
     void = world.reduce_exact(np.array([np.count_nonzero(filled)], np.int64), "sum")
     rasters.release(world)
@@ -185,7 +193,22 @@ def run(context: JobContext) -> dict[str, Any]:
         "footprints": n_building,
         "trees": len(trees),
         **{f"crowns_{reason}": n for reason, n in refused.items() if n},
+        "quality": quality,
     }
+
+
+def _checks(context: JobContext, headers: list[PointFile], strips: StripCheck) -> dict[str, Any]:
+    """Tell how well the flight strips agree and what the files say of their heights."""
+    world, limit = context.world, context.city.quality.strip_misfit_m
+    misfit, sentences = strip_figures(*strips.over(world), limit)
+
+    def vertical() -> Finding:
+        return vertical_figures([stated_vertical(h.path) for h in headers], [h.path.name for h in headers])
+
+    stated = world.on_root(vertical)
+    for sentence in (*sentences, *stated.notes):
+        context.note(sentence)
+    return {"strips": misfit, "vertical": stated.figures}
 
 
 def scene_grid(city: City, headers: list[PointFile]) -> Grid:
@@ -209,6 +232,7 @@ def _classify(
     partition: Partition,
     rasters: PointRasters,
     windows: list[Window],
+    strips: StripCheck,
     seen: NDArray[np.float32] | None,
 ) -> None:
     """Label the points that this rank owns and bin them by class; a second pass over the files.
@@ -225,14 +249,16 @@ def _classify(
     def take(points: Points) -> None:
         parts.append(route(world, partition, grid, points, HALO_M))
 
-    ingest(world, headers, grid, take, None, _COLUMNS)
-    cloud = concatenated(parts, _COLUMNS)
+    columns = (*_COLUMNS, *STRIP_COLUMNS)
+    ingest(world, headers, grid, take, None, columns)
+    cloud = concatenated(parts, columns)
     parts.clear()
     is_mine = partition.owner(cloud.y // cell_mm, cloud.x // cell_mm) == world.rank
     classes = classify_shared(world, cloud, is_mine, surface, cell_mm, seen)
     rasters.clear_classes(world)
     binning = Binning(context.device, rasters, windows, cell_mm)
     binning.add_classes(cloud.x[is_mine], cloud.y[is_mine], cloud.z[is_mine], classes[is_mine])
+    strips.add(cloud.take(is_mine), classes[is_mine] == GROUND)
     binning.finish(world)
 
 

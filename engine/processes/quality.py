@@ -20,7 +20,7 @@ from felsina.engine.grid import BLOCK, Grid
 from felsina.engine.parallel.world import World
 from felsina.engine.processes.buildings import Shapes
 from felsina.engine.processes.footprint_points import INSIDE, ON_ROOF, UnitPoints
-from felsina.engine.processes.solids import Solids, chosen
+from felsina.engine.processes.solids import Solids, roof_solid
 from felsina.engine.processes.strips import cells_per_block
 from felsina.kernels.geometry.heights import NO_HEIGHT, pick_percentiles
 from felsina.kernels.geometry.polygons import canonical_order
@@ -174,7 +174,7 @@ def unit_evidence(
             [outline],
             is_free[first:last],
             int(ground[k]),
-            [_roof_solid(solids, m, origin) for m in models],
+            [roof_solid(solids, int(m), origin) for m in models],
             change_height_m,
         )
         table[k] = made
@@ -374,13 +374,6 @@ def change_figures(columns: dict[str, Any], ids: Sequence[str], rejected: NDArra
         "first). See building_change and building_change_reason: one of the two is older, or the footprints are displaced."
     )
     return Finding(figures, [sentence])
-
-
-def _roof_solid(solids: Solids, number: int, origin: Integers) -> RoofSolid:
-    """Return one of many solids by itself, from an origin."""
-    s = chosen(solids, np.array([number]))
-    none = np.full(len(s.face_type), -1, np.int64)
-    return RoofSolid(s.vertices - origin, s.face_rings, s.ring_offsets, s.face_offsets, s.face_type, s.face_label, none)
 
 
 def _eaves(z: Integers, ground_mm: int) -> float:
