@@ -5,8 +5,9 @@ for each face, then solids over the labelled faces. Everything is in whole milli
 the points are sorted by position first: the result depends on the set of points in the footprint, on the footprint and on the
 ground, not on tiles, neighbours, the order of points or the clock. Work is bounded by the number of lines.
 
-The ladder: a solid that is no manifold gives up its cheapest face, then its smallest part, until one level roof is left. What
-was given up is in `Building.reason`.
+The ladder: where tidying makes no valid solid, edges stay as they were cut; where that makes none either, faces there take the
+label of a neighbour, the cheapest change that leaves fewer vertices uneven; last, the smallest part there joins its neighbour,
+until one level roof is left. What was given up is in `Building.reason`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from felsina.engine.city import BuildingOptions, ReconstructionOptions
 from felsina.engine.fields import RECONSTRUCTION_REASONS
 from felsina.kernels.geometry.arrangement import Arrangement, arrange
 from felsina.kernels.geometry.face_costs import (
+    IMPOSSIBLE,
     data_costs,
     face_centroids,
     label_residuals,
@@ -35,9 +37,9 @@ from felsina.kernels.geometry.polygons import canonical_order
 from felsina.kernels.geometry.repair import repaired
 from felsina.kernels.geometry.roof_edges import LineOptions, find_roof_lines
 from felsina.kernels.geometry.roof_levels import connected_parts, level_steps, measure_roof
-from felsina.kernels.geometry.roof_partition import dissolve, tidy
-from felsina.kernels.geometry.roof_solid import BUILT, UNEVEN, RoofSolid, build_solid
-from felsina.kernels.geometry.solids import VALID, check_solids
+from felsina.kernels.geometry.roof_partition import Partition, dissolve, tidy
+from felsina.kernels.geometry.roof_solid import BUILT, RoofSolid, build_solid, find_uneven
+from felsina.kernels.geometry.solids import VALID, check_solids, list_errors
 from felsina.kernels.pointcloud.planes import Planes, detect_planes, find_neighbours
 
 Integers = NDArray[np.int64]
@@ -50,9 +52,16 @@ REASON = {name: code for code, name in REASONS.items()}
 # Points that err together: a ridge in the wrong place. So chosen that 90 % of the buildings of thinned clouds are covered.
 _POINTS_OF_ONE_MIND = 12
 _UNKNOWN_HEIGHT_M = 6.0  # range of heights that a single point stands for
-# straight, short, move [mm], each tried until one makes a valid solid; the last is the bare arrangement.
-_VARIANTS = ((25, 60, 80), (40, 100, 80), (25, 180, 120), (60, 250, 0), (25, 60, 0), (0, 0, 0))
+# straight, short, move [mm], each tried until one makes a valid solid.
+_VARIANTS = ((25, 60, 80), (40, 100, 80), (25, 180, 120), (60, 250, 0), (25, 60, 0))
+_MOST_HOLDS = 6
+_MOST_CHOICES = 12  # of labels that are tried at a place
 _MOST_RELABELS = 40
+_MOST_PLACES = 8  # at which parts are merged in a round
+_NEAR_MM = 60  # of a fault: vertices this near have been one
+WIDEST_MM = 1_500_000  # coordinates of a footprint from its origin; squares of more, times a million points, leave 63 bits
+TALLEST_MM = 1_000_000  # above and below the ground
+_FARTHEST_MM = 2**62
 _BENT = (203, 204)  # codes of faces that no repair straightens
 _MOST_ROUNDS = 100
 
@@ -150,17 +159,23 @@ def reconstruct(
     -------
     Building
     """
+    made = Building()
+    if not _is_usable(parts):
+        made.reason = REASON["invalid_footprint"]
+        return made
+    points = _near(points, ground_mm)
     points = np.ascontiguousarray(points[canonical_order(points[:, 0], points[:, 1], points[:, 2])])
-    made = Building(n_point=len(points))
+    made.n_point = len(points)
     if len(points) == 0:
         made.reason = REASON["no_points"]
         return made
-    if int(np.sort(points[:, 2])[len(points) // 2]) - ground_mm < options.roofs.least_height_m * 1000:
+    median = _median(points)
+    if median - ground_mm < options.roofs.least_height_m * 1000:
         made.reason = REASON["roof_below_ground"]
         return made
     outlines = [_outline(rings) for rings in parts]
     shares = _share(points, parts)
-    worked = [_label_part(o, p, ground_mm, options) for o, p in zip(outlines, shares, strict=True)]
+    worked = [_label_part(o, p, ground_mm, median, options) for o, p in zip(outlines, shares, strict=True)]
     if any(w is None for w in worked):
         made.reason = REASON["invalid_footprint"]
         return made
@@ -172,6 +187,25 @@ def reconstruct(
     _measure(made, labelled, ground_mm)
     _build_levels(made, labelled, ground_mm, options)
     return made
+
+
+def _is_usable(parts: Sequence[Sequence[Integers]]) -> bool:
+    """Tell whether there is a footprint, each part of it with corners, near enough to its origin."""
+    corners = [ring for part in parts for ring in part if len(ring)]
+    is_whole = len(parts) > 0 and all(len(part) and all(map(len, part)) for part in parts)
+    return is_whole and max(int(r.max()) for r in corners) <= WIDEST_MM and min(int(r.min()) for r in corners) >= -WIDEST_MM
+
+
+def _near(points: Integers, ground: int) -> Integers:
+    """Return the points that may be of a building at the origin: squares of others would overflow."""
+    low, high = (min(max(ground + d, -_FARTHEST_MM), _FARTHEST_MM) for d in (-TALLEST_MM, TALLEST_MM))
+    is_near = (points >= (-WIDEST_MM, -WIDEST_MM, low)) & (points <= (WIDEST_MM, WIDEST_MM, high))
+    return points[is_near.all(axis=1)]
+
+
+def _median(points: Integers) -> int:
+    """Return the upper median of the heights."""
+    return int(np.sort(points[:, 2])[len(points) // 2])
 
 
 def line_options(o: ReconstructionOptions) -> LineOptions:
@@ -208,8 +242,11 @@ def _share(points: Integers, parts: Sequence[Sequence[Integers]]) -> list[Intege
     return [np.ascontiguousarray(points[owner == k]) for k in range(len(parts))]
 
 
-def _label_part(outline: Integers, points: Integers, ground: int, options: Options) -> _Part | None:
-    """Find planes and lines, arrange and label; None where the outline cannot be arranged."""
+def _label_part(outline: Integers, points: Integers, ground: int, median: int, options: Options) -> _Part | None:
+    """Find planes and lines, arrange and label; None where the outline cannot be arranged.
+
+    `median` is the level of a part without points: that of the whole building.
+    """
     x, y = outline[:, 0], outline[:, 1]
     area = float((x * outline[:, 3] - outline[:, 2] * y).sum()) * 0.5e-6
     planes = _find_planes(points, area, options)
@@ -227,7 +264,7 @@ def _label_part(outline: Integers, points: Integers, ground: int, options: Optio
         is_used[:] = True
     used = np.ascontiguousarray(points[is_used])
     # A level roof at the median is a label too: there is always one that is possible everywhere.
-    level = int(np.sort(points[:, 2])[len(points) // 2]) if len(points) else ground + 3000
+    level = _median(points) if len(points) else median
     level = max(level, ground + round(options.roofs.least_height_m * 1000))
     coefficients = np.concatenate((found.coefficients * (1.0, 1.0, 1000.0), [(0.0, 0.0, float(level))]))
     highest = int(points[:, 2].max()) + 1000 if len(points) else level
@@ -353,71 +390,137 @@ def _attempt(part: _Part, label: Integers, coefficients: Floats, ground: int) ->
     """Build a valid solid over labelled faces, changing labels where there is none; return it and what it took (a reason)."""
     a = part.arrangement
     label, reason = label.copy(), 0
-    relabelled = 0
-    for _ in range(_MOST_ROUNDS):
-        uneven: Integers | None = None
+    held = np.zeros(len(a.xy), np.bool_)
+    left: set[tuple[int, int]] = set()  # faces and labels that they gave up
+    visited: list[Integers] = []
+    n_hold = 0
+    for turn in range(_MOST_ROUNDS):
         bare = dissolve(a.xy, a.origin, a.face, a.source, label)
-        for straight, short, move in _VARIANTS:
-            partition = tidy(bare, coefficients, part.outline, straight, short, move)
-            for joins_walls in (True, False):
-                solid, outcome, _ = build_solid(partition, coefficients, ground, joins_walls=joins_walls)
-                if solid is None:
-                    break
-                code = _code(solid)
-                if code != VALID and not joins_walls and code not in _BENT:
-                    solid, code = _mended(solid, code)
-                if code == VALID:
+        solid, places = _valid_solid(tidy(bare, coefficients, part.outline, *_VARIANTS[0], held), coefficients, ground)
+        if solid is not None:
+            return solid, reason
+        plain, faults = _valid_solid(bare, coefficients, ground)
+        is_even = plain is not None or len(find_uneven(bare.xy, bare.origin, bare.label, coefficients, ground)) == 0
+        if is_even and turn == 0:
+            for straight, short, move in _VARIANTS[1:]:
+                solid, _ = _valid_solid(tidy(bare, coefficients, part.outline, straight, short, move), coefficients, ground)
+                if solid is not None:
                     return solid, reason
-            if outcome == UNEVEN and uneven is None:
-                # Where the labels are at fault and not the tidying, other tidying does not help.
-                uneven = build_solid(bare, coefficients, ground)[2]
-                if len(uneven):
-                    break
-        uneven = np.empty(0, np.int64) if uneven is None else uneven[uneven < len(a.xy)]  # others are crossings of heights
-        if relabelled < _MOST_RELABELS and _relabel_at(part, label, uneven):
-            relabelled += 1
+        if is_even and n_hold < _MOST_HOLDS and _hold(part, places, visited, held):
+            # The labels are sound and tidying is not: there, edges stay as they are.
+            n_hold += 1
+            continue
+        if plain is not None:
+            return plain, reason
+        if len(left) < _MOST_RELABELS and _relabel(part, label, coefficients, ground, faults, left):
             reason = max(reason, REASON["relabelled"])
             continue
-        # An eighth of the parts at a time: the number of rounds grows with its logarithm only.
-        merged = 0
-        for _ in range(max(1, (int(connected_parts(a.face, label).max()) + 1) // 8)):
-            merged += _merge_smallest(part, label)
-        if not merged:
-            return None, reason
         reason = REASON["parts_merged"]
+        if not _merge(part, label, faults):
+            return None, reason
     return None, reason
 
 
-def _relabel_at(part: _Part, label: Integers, vertices: Integers) -> bool:
-    """Give one face at each vertex the label of another face there, the cheapest such change; return whether there was one."""
+def _valid_solid(partition: Partition, coefficients: Floats, ground: int) -> tuple[RoofSolid | None, Integers]:
+    """Return the valid solid over a partition, else None and the places at fault, (n, 2) [mm]."""
+    for joins_walls in (True, False):
+        solid, _, places = build_solid(partition, coefficients, ground, joins_walls=joins_walls)
+        if solid is None:
+            return None, places
+        code = _code(solid)
+        if code != VALID and not joins_walls and code not in _BENT:
+            solid, code = _mended(solid, code)
+        if code == VALID:
+            return solid, places
+    return None, _faults(solid) if solid is not None else places
+
+
+def _hold(part: _Part, places: Integers, visited: list[Integers], held: NDArray[np.bool_]) -> bool:
+    """Hold the vertices around each place, more of them where it was visited before; return whether there was one."""
+    n = np.count_nonzero(held)
+    for place in places:
+        visits = sum(int(np.abs(place - v).max()) <= _NEAR_MM for v in visited)
+        held |= np.abs(part.arrangement.xy - place).max(axis=1) <= (2 * _NEAR_MM << min(visits, 4))
+    visited.extend(places)
+    return bool(np.count_nonzero(held) > n)
+
+
+def _faults(solid: RoofSolid) -> Integers:
+    """Return the corners of the faces of a solid that are not valid, (n, 2) [mm]."""
+    offsets = np.array([0, len(solid.face_type)], np.int64)
+    errors = list_errors(solid.vertices, solid.face_rings, solid.ring_offsets, solid.face_offsets, offsets)
+    faces = np.unique(np.concatenate((errors.face, errors.other)))
+    corners = [solid.face_rings[slice(*solid.ring_offsets[solid.face_offsets[f : f + 2]])] for f in faces[faces >= 0]]
+    return solid.vertices[np.concatenate([np.empty(0, np.int64), *corners])][:, :2]
+
+
+def _relabel(
+    part: _Part, label: Integers, coefficients: Floats, ground: int, places: Integers, left: set[tuple[int, int]]
+) -> bool:
+    """Give one face at each place the label of another face there; return whether there was one.
+
+    The cheapest change after which fewer vertices are uneven; where all are even, after which they still are. No face takes a
+    label again that it gave up.
+    """
     a = part.arrangement
-    changed: set[int] = set()
-    for vertex in vertices:
-        faces = np.unique(a.face[a.origin == vertex])
-        faces = faces[faces >= 0]
-        if changed.intersection(faces.tolist()):
-            continue
-        best: tuple[int, int, int] | None = None
-        for f in faces:
-            for other in np.unique(label[faces]):
-                if other == label[f]:
-                    continue
-                # 0.05 m3/m2 besides: small faces go first.
-                c = _cost(part, f, other) - _cost(part, f, label[f]) + int(a.area2[f]) * 25
-                if best is None or c < best[0]:
-                    best = (c, int(f), int(other))
-        if best is not None:
-            label[best[1]] = best[2]
-            changed.add(best[1])
-    return len(changed) > 0
+    changed = False
+
+    def uneven() -> int:
+        return len(find_uneven(a.xy, a.origin, np.where(a.face >= 0, label[a.face], -1), coefficients, ground))
+
+    n = uneven()
+    for place in places[:_MOST_PLACES]:
+        for reach in (_NEAR_MM, 4 * _NEAR_MM, 16 * _NEAR_MM):
+            faces = _faces_near(part, place, reach)
+            # 0.05 m3/m2 besides: small faces go first.
+            choices = sorted(
+                (_cost(part, f, other) - _cost(part, f, label[f]) + int(a.area2[f]) * 25, f, other)
+                for f in faces.tolist()
+                for other in np.unique(label[faces]).tolist()
+                if other != label[f] and (f, other) not in left and _cost(part, f, other) < IMPOSSIBLE
+            )[:_MOST_CHOICES]
+            for _, f, other in choices:
+                before = int(label[f])
+                label[f] = other
+                now = uneven()
+                if now < n or now == n == 0:
+                    left.add((f, before))
+                    n, changed = now, True
+                    break
+                label[f] = before
+            else:
+                continue
+            break
+    return changed
+
+
+def _faces_near(part: _Part, place: Integers, reach: int) -> Integers:
+    """Return the faces at vertices within `reach` [mm] of a place, or at the nearest vertex."""
+    a = part.arrangement
+    off = np.abs(a.xy - place).max(axis=1)
+    faces = np.unique(a.face[off[a.origin] <= max(int(off.min()), reach)])
+    return faces[faces >= 0]
 
 
 def _cost(part: _Part, face: int, label: int) -> int:
     return int(part.cost[face, label]) if label < part.cost.shape[1] else 0
 
 
-def _merge_smallest(part: _Part, label: Integers) -> bool:
-    """Give the smallest connected part of one label to its cheapest neighbour; return whether there was one."""
+def _merge(part: _Part, label: Integers, places: Integers) -> bool:
+    """Merge the smallest part at each place with its cheapest neighbour; else an eighth of all; return whether there was one.
+
+    With an eighth at a time, the number of rounds grows with the logarithm of the number of parts.
+    """
+    merged = [_merge_smallest(part, label, _faces_near(part, place, _NEAR_MM)) for place in places[:_MOST_PLACES]]
+    if not any(merged):
+        everywhere = np.arange(len(label))
+        n = int(connected_parts(part.arrangement.face, label).max()) + 1
+        merged = [_merge_smallest(part, label, everywhere) for _ in range(max(1, n // 8))]
+    return any(merged)
+
+
+def _merge_smallest(part: _Part, label: Integers, faces: Integers) -> bool:
+    """Give the smallest connected part of one label, of those of some faces, to its cheapest neighbour."""
     a = part.arrangement
     component = connected_parts(a.face, label)
     areas = np.zeros(int(component.max()) + 1, np.int64)
@@ -425,13 +528,14 @@ def _merge_smallest(part: _Part, label: Integers) -> bool:
     left, right = a.face[0::2], a.face[1::2]
     inner = (left >= 0) & (right >= 0)
     left, right = left[inner], right[inner]
-    for c in np.lexsort((np.arange(len(areas)), areas)):
+    candidates = np.unique(component[faces])
+    for c in candidates[np.argsort(areas[candidates], kind="stable")]:
         beside = np.concatenate((right[component[left] == c], left[component[right] == c]))
         others = np.unique(label[beside[component[beside] != c]])
         mine = np.flatnonzero(component == c)
         others = others[others != label[mine[0]]]
         if len(others):
-            label[mine] = min(others, key=lambda o: (sum(_cost(part, int(f), int(o)) for f in mine), int(o)))
+            label[mine] = min(others.tolist(), key=lambda o: (sum(_cost(part, f, o) for f in mine.tolist()), o))
             return True
     return False
 

@@ -72,6 +72,7 @@ def tidy(
     straight_mm: int = STRAIGHT_MM,
     short_mm: int = SHORT_MM,
     move_mm: int = MOVE_MM,
+    held: NDArray[np.bool_] | None = None,
 ) -> Partition:
     """Straighten edges, collapse short ones and put vertices where planes and footprint edges meet.
 
@@ -86,10 +87,13 @@ def tidy(
         Edges of the footprint [mm].
     straight_mm, short_mm, move_mm : int
         Reach of the three steps [mm]; 0 leaves a step out.
+    held : (n_vertex,) bool, optional
+        Vertices that stay as they are, with their edges.
     """
+    held = np.zeros(len(partition.xy), np.bool_) if held is None else held
     xy, origin, label, source = (a.copy() for a in partition)
     is_alive = np.ones(len(source), np.bool_)
-    _tidy(xy, origin, label, source, is_alive, coefficients, outline, straight_mm, short_mm, move_mm)
+    _tidy(xy, origin, label, source, is_alive, held, coefficients, outline, straight_mm, short_mm, move_mm)
     both = np.repeat(is_alive, 2)
     return Partition(xy, origin[both], label[both], source[is_alive])
 
@@ -197,12 +201,14 @@ def _find_edge(origin, is_alive, a, b):
 
 
 @rows
-def _straighten(xy, origin, label, source, is_alive, pinned, reach, star, other):
+def _straighten(xy, origin, label, source, is_alive, pinned, held, reach, star, other):
     """Take out vertices of degree 2 that lie within `reach` of the line between their neighbours."""
     is_changed = True
     while is_changed:
         is_changed = False
         for v in range(len(xy)):
+            if held[v]:
+                continue
             m = _star(xy, origin, is_alive, v, star)
             if m != 2:
                 continue
@@ -268,7 +274,7 @@ def _agrees_or_gone(xy, origin, label, is_alive, v, star):
 
 
 @rows
-def _collapse_short(xy, origin, label, source, is_alive, pinned, short, star, other):
+def _collapse_short(xy, origin, label, source, is_alive, pinned, held, short, star, other):
     """Collapse edges, the shortest first, footprint vertices onto nothing and boundary vertices along the boundary only."""
     n = len(is_alive)
     is_banned = np.zeros(n, np.bool_)
@@ -288,7 +294,7 @@ def _collapse_short(xy, origin, label, source, is_alive, pinned, short, star, ot
                 continue
             a, b = origin[2 * e], origin[2 * e + 1]
             d2 = (xy[a, 0] - xy[b, 0]) ** 2 + (xy[a, 1] - xy[b, 1]) ** 2
-            if d2 < best2 and not (pinned[a] and pinned[b]):
+            if d2 < best2 and not (pinned[a] and pinned[b]) and not held[a] and not held[b]:
                 best, best2 = e, d2
         if best < 0:
             return
@@ -316,13 +322,13 @@ def plane_height(coefficients, k, x, y):
 
 
 @rows
-def _solve(xy, origin, label, source, is_alive, pinned, coefficients, outline, reach, star, other):
+def _solve(xy, origin, label, source, is_alive, pinned, held, coefficients, outline, reach, star, other):
     """Move vertices onto the intersections of the planes around them, along the footprint edge they lie on."""
     size = len(star) + 2
     cx, cy, cd, kind = np.empty(size), np.empty(size), np.empty(size), np.empty(size, np.int64)
     one, two = np.empty(size, np.int64), np.empty(size, np.int64)
     for v in range(len(xy)):
-        if pinned[v]:
+        if pinned[v] or held[v]:
             continue
         m = _star(xy, origin, is_alive, v, star)
         if m < 2:
@@ -399,17 +405,17 @@ def _pin(xy, outline):
 
 
 @rows
-def _tidy(xy, origin, label, source, is_alive, coefficients, outline, straight, short, move):
+def _tidy(xy, origin, label, source, is_alive, held, coefficients, outline, straight, short, move):
     pinned = _pin(xy, outline)
     star, other = np.empty(64, np.int64), np.empty(64, np.int64)
     if straight > 0:
-        _straighten(xy, origin, label, source, is_alive, pinned, straight, star, other)
+        _straighten(xy, origin, label, source, is_alive, pinned, held, straight, star, other)
     if short > 0:
-        _collapse_short(xy, origin, label, source, is_alive, pinned, short, star, other)
+        _collapse_short(xy, origin, label, source, is_alive, pinned, held, short, star, other)
     if move > 0:
-        _solve(xy, origin, label, source, is_alive, pinned, coefficients, outline, move, star, other)
+        _solve(xy, origin, label, source, is_alive, pinned, held, coefficients, outline, move, star, other)
         # Vertices that have come near each other, or onto the straight line, by moving.
         if straight > 0:
-            _straighten(xy, origin, label, source, is_alive, pinned, np.int64(_SETTLED_MM), star, other)
+            _straighten(xy, origin, label, source, is_alive, pinned, held, np.int64(_SETTLED_MM), star, other)
         if short > 0:
-            _collapse_short(xy, origin, label, source, is_alive, pinned, np.int64(_SETTLED_MM), star, other)
+            _collapse_short(xy, origin, label, source, is_alive, pinned, held, np.int64(_SETTLED_MM), star, other)

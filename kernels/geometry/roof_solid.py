@@ -24,7 +24,7 @@ from felsina.kernels.geometry.roof_partition import Partition, plane_height
 Integers = NDArray[np.int64]
 
 AGREE_MM = 1.5  # rounding a vertex to the grid parts two steep planes by about this much
-BUILT, PINCHED, UNEVEN, CROSSED, UNPLACED = 0, 1, 2, 3, 4  # outcomes
+BUILT, PINCHED, UNEVEN, CROSSED, UNPLACED, SUNK = 0, 1, 2, 3, 4, 5  # outcomes
 
 
 class RoofSolid(NamedTuple):
@@ -84,13 +84,46 @@ def build_solid(
     solid : RoofSolid or None
     outcome : int
         BUILT; PINCHED, a face touches itself or the footprint falls apart; UNEVEN, heights around a vertex rise more than once;
-        CROSSED, heights cross within a millimetre of a vertex; UNPLACED, an island lies in a face of another label.
-    uneven : (n_uneven,) int64
-        Where it is UNEVEN, the vertices; those from the number of vertices of `partition` on were put in at crossings.
+        CROSSED, heights cross within a millimetre of a vertex; UNPLACED, an island lies in a face of another label;
+        SUNK, a roof reaches the ground.
+    places : (n_place, 2) int64
+        Where nothing was built, the vertices [mm] at fault, as far as they are known.
     """
     made = _build(*partition, coefficients, ground_mm, agree_mm, joins_walls)
     outcome = int(made[0])
     return (RoofSolid(*made[2:]) if outcome == BUILT else None, outcome, made[1])
+
+
+def find_uneven(xy: Integers, origin: Integers, label: Integers, coefficients: NDArray[np.float64], ground_mm: int) -> Integers:
+    """Return the vertices around which the heights rise more than once, or a roof reaches the ground: no solid stands there.
+
+    Parameters
+    ----------
+    xy, origin : see `arrangement.Arrangement`
+    label : (2 n_edge,) int64
+        Label to the left of each half-edge, -1 outside; edges between equal labels may be among them.
+    coefficients, ground_mm : see `build_solid`
+    """
+    return _find_uneven(xy, origin, label, coefficients, ground_mm, AGREE_MM)
+
+
+@rows
+def _find_uneven(xy, origin, label, coefficients, ground, agree):
+    start, order = sort_around(xy, origin)
+    height = _vertex_heights(xy, origin, label, start, order, coefficients, ground, agree)
+    sunk = _find_sunk(origin, label, height, ground)
+    return sunk if len(sunk) else _columns(height, start, order)[2]
+
+
+@rows
+def _find_sunk(origin, label, height, ground):
+    """Return the vertices where a roof is no higher than the ground."""
+    sunk, n = np.empty(len(origin), np.int64), 0
+    for h in range(len(origin)):
+        if label[h] >= 0 and height[h] <= ground:
+            sunk[n] = origin[h]
+            n += 1
+    return np.unique(sunk[:n])
 
 
 @rows
@@ -128,7 +161,7 @@ def _vertex_heights(xy, origin, label, start, order, coefficients, ground, agree
 
 @rows
 def _insert_crossings(xy, origin, label, source, height, coefficients):
-    """Put a vertex where the heights along an edge cross; the last result tells whether each could be placed."""
+    """Put a vertex where the heights along an edge cross; the last result lists the vertices that are nearer than the grid."""
     n, n_vertex = len(source), len(xy)
     following = followers(xy, origin)
     new_xy, new_origin = np.empty((n_vertex + n, 2), np.int64), np.empty(4 * n, np.int64)
@@ -136,7 +169,7 @@ def _insert_crossings(xy, origin, label, source, height, coefficients):
     new_xy[:n_vertex], new_origin[: 2 * n], new_label[: 2 * n] = xy, origin, label
     new_source[:n], new_height[: 2 * n] = source, height
     m, c = n, n_vertex
-    is_good = True
+    unplaced, n_unplaced = np.empty(n, np.int64), 0
     for e in range(n):
         h, g = 2 * e, 2 * e + 1
         at_a = height[h] - height[following[g]]
@@ -155,7 +188,8 @@ def _insert_crossings(xy, origin, label, source, height, coefficients):
             if abs(one - two) < best:
                 best, z, x, y = abs(one - two), one + two, px, py
         if (x == xy[a, 0] and y == xy[a, 1]) or (x == xy[b, 0] and y == xy[b, 1]):
-            is_good = False
+            unplaced[n_unplaced] = a if x == xy[a, 0] and y == xy[a, 1] else b
+            n_unplaced += 1
             continue
         new_xy[c, 0], new_xy[c, 1] = x, y
         h2, g2 = 2 * m, 2 * m + 1
@@ -166,7 +200,7 @@ def _insert_crossings(xy, origin, label, source, height, coefficients):
         new_height[g2] = height[g]
         new_height[h2] = new_height[g] = np.int64(np.floor(0.5 * z + 0.5))
         m, c = m + 1, c + 1
-    return new_xy[:c], new_origin[: 2 * m], new_label[: 2 * m], new_source[:m], new_height[: 2 * m], is_good
+    return new_xy[:c], new_origin[: 2 * m], new_label[: 2 * m], new_source[:m], new_height[: 2 * m], unplaced[:n_unplaced]
 
 
 @rows
@@ -259,14 +293,17 @@ def _column_index(offsets, values, v, z):
 
 @rows
 def _assign_holes(xy, origin, label, corners, offsets, area2, ring_of):
-    """Return for each ring the exterior ring of its face (itself for exteriors), -1 for rings outside; or an outcome."""
+    """Return for each ring the exterior ring of its face (itself for exteriors), -1 for rings outside; or an outcome.
+
+    The last result is the ring at fault, -1 where it is not known.
+    """
     n = len(area2)
     parent = np.full(n, -1, np.int64)
     outer = 0
     for r in range(n):
         l = label[corners[offsets[r]]]
         if offsets[r + 1] - offsets[r] < 3 or area2[r] == 0:
-            return parent, PINCHED
+            return parent, PINCHED, r
         if l < 0:
             outer += 1 if area2[r] < 0 else 0
             continue
@@ -281,24 +318,27 @@ def _assign_holes(xy, origin, label, corners, offsets, area2, ring_of):
             if loop_contains(xy, origin, ring_of, o, xy[origin[h], 0], xy[origin[h], 1]):
                 best = o
         if best < 0 or label[corners[offsets[best]]] != l:
-            return parent, UNPLACED
+            return parent, UNPLACED, r
         parent[r] = best
-    return parent, BUILT if outer == 1 else PINCHED
+    return parent, BUILT if outer == 1 else PINCHED, -1
 
 
 @rows
 def _build(xy, origin, label, source, coefficients, ground, agree, joins_walls):
-    nothing, no_types = np.empty(0, np.int64), np.empty(0, np.int8)
-    no_vertices = np.empty((0, 3), np.int64)
+    nowhere, nothing, no_types = np.empty((0, 2), np.int64), np.empty(0, np.int64), np.empty(0, np.int8)
+    no_faces = (np.empty((0, 3), np.int64), nothing, nothing, nothing, no_types, nothing, nothing)
     start, order = sort_around(xy, origin)
     height = _vertex_heights(xy, origin, label, start, order, coefficients, ground, agree)
-    xy, origin, label, source, height, is_good = _insert_crossings(xy, origin, label, source, height, coefficients)
-    if not is_good:
-        return CROSSED, nothing, no_vertices, nothing, nothing, nothing, no_types, nothing, nothing
+    sunk = _find_sunk(origin, label, height, ground)
+    if len(sunk):
+        return (SUNK, xy[sunk], *no_faces)
+    xy, origin, label, source, height, unplaced = _insert_crossings(xy, origin, label, source, height, coefficients)
+    if len(unplaced):
+        return (CROSSED, xy[unplaced], *no_faces)
     start, order = sort_around(xy, origin)
     columns, values, uneven = _columns(height, start, order)
     if len(uneven):
-        return UNEVEN, uneven, no_vertices, nothing, nothing, nothing, no_types, nothing, nothing
+        return (UNEVEN, xy[uneven], *no_faces)
     following = followers(xy, origin)
     loop, _, lead, _, n_loop = find_loops(xy, origin, following, np.full(len(origin), -1, np.int64))
     corners, offsets, area2 = _rings(xy, origin, label, following, loop, lead, n_loop)
@@ -306,9 +346,9 @@ def _build(xy, origin, label, source, coefficients, ground, agree, joins_walls):
     for r in range(len(area2)):
         for i in range(offsets[r], offsets[r + 1]):
             ring_of[corners[i]] = r
-    parent, outcome = _assign_holes(xy, origin, label, corners, offsets, area2, ring_of)
+    parent, outcome, at = _assign_holes(xy, origin, label, corners, offsets, area2, ring_of)
     if outcome != BUILT:
-        return outcome, nothing, no_vertices, nothing, nothing, nothing, no_types, nothing, nothing
+        return (outcome, nowhere if at < 0 else xy[origin[corners[offsets[at] : offsets[at + 1]]]], *no_faces)
     vertices = np.empty((len(values), 3), np.int64)
     for v in range(len(xy)):
         for i in range(columns[v], columns[v + 1]):
@@ -319,7 +359,7 @@ def _build(xy, origin, label, source, coefficients, ground, agree, joins_walls):
     faces = _write(
         origin, label, source, height, following, corners, offsets, area2, parent, goes_on, columns, values, vertices, ground
     )
-    return (BUILT, nothing, *faces)
+    return (BUILT, nowhere, *faces)
 
 
 @rows

@@ -161,6 +161,67 @@ def test_buildings_of_delft_are_valid_also_when_thinned(felsina_data):
     assert n >= 16
 
 
+def _circle(n, r):
+    a = np.arange(n) * 2 * np.pi / n
+    return np.rint(np.stack((r * np.cos(a), r * np.sin(a)), axis=1)).astype(np.int64)
+
+
+def _junk(random):
+    """Return points and rings as they should never be."""
+    n = int(random.choice([0, 1, 2, 3, 4, 7, 30, 300]))
+    size = int(random.choice([1, 50, 12_000, 10**6, 10**9, 2**61]))
+    points = random.integers(-size, size + 1, (n, 3))
+    kind = random.integers(6)
+    if kind == 0 and n:
+        points[:] = points[0]
+    elif kind == 1 and n:  # on one line
+        points = np.rint(points[:1] % 1000 + np.arange(n)[:, None] * random.integers(-99, 99, 3)).astype(np.int64)
+    elif kind == 2:
+        points[:, 2] = 5000
+    elif kind == 3:
+        points %= (12_000, 8000, 9000)
+    rings = [
+        [[RING]],
+        [[RING[::-1]]],
+        [[RING[[0, 2, 1, 3]]]],  # crosses itself
+        [[np.concatenate((RING, RING[:1]))]],
+        [[np.array([(0, 0), (9000, 0), (4000, 0)], np.int64)]],  # no area
+        [[RING[:2]]],
+        [[RING, RING]],
+        [[RING, np.array([(0, 0), (0, 4000), (4000, 4000)], np.int64)]],  # a hole that touches
+        [[RING], [RING + 3000]],  # parts that overlap
+        [[RING], [np.zeros((4, 2), np.int64)]],
+        [[RING * 10**6]],
+        [[random.integers(-6000, 6000, (int(random.integers(3, 12)), 2))]],
+        [[_circle(200, 7000)]],
+        [[np.concatenate((_circle(6, 4000), RING + (4000, 0)))]],
+        [[]],
+        [[np.empty((0, 2), np.int64)]],
+        [],
+    ]
+    return points, rings[random.integers(len(rings))], int(random.choice([0, -3000, 4000, 10**12, -(2**62)]))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_no_junk_raises_and_what_is_built_of_it_is_valid(seed):
+    random = np.random.default_rng(seed)
+    for _ in range(60):
+        made = reconstruct(*_junk(random))
+        for solids in made.solids.values():
+            for s in solids:
+                offsets = np.array([0, len(s.face_type)], np.int64)
+                assert check_solids(s.vertices, s.face_rings, s.ring_offsets, s.face_offsets, offsets)[0] == 0
+        assert (made.level != "") == (len(made.solids) == 3)
+
+
+def test_a_part_without_points_stands_as_high_as_the_building():
+    made = reconstruct(_cloud(_gable), [[RING], [RING + (20_000, 0)]], 0)
+    _assert_valid(made)
+    heights = [s.vertices[:, 2].max() for s in made.solids["2.2"]]
+    # The upper median is a point; neighbours in height are a few millimetres apart.
+    assert heights[0] > 6000 and heights[1] == pytest.approx(np.median(_cloud(_gable)[:, 2]), abs=10)
+
+
 @pytest.mark.parametrize("damage", ["face turned over", "corner repeated", "vertex doubled"])
 def test_a_broken_solid_is_mended_before_anything_is_given_up(damage, monkeypatch):
     whole = reconstruct(_cloud(_gable), [[RING]], 0)
@@ -183,7 +244,7 @@ def test_a_broken_solid_is_mended_before_anything_is_given_up(damage, monkeypatc
     monkeypatch.setattr(reconstruction, "build_solid", broken)
     points = _cloud(_gable)
     points = np.ascontiguousarray(points[canonical_order(*points.T)])
-    part = reconstruction._label_part(reconstruction._outline([RING]), points, 0, reconstruction.Options())
+    part = reconstruction._label_part(reconstruction._outline([RING]), points, 0, 5000, reconstruction.Options())
     solid, reason = reconstruction._attempt(part, part.label, part.coefficients, 0)
     assert reason == 0 and reconstruction._code(solid) == 0
     assert set(np.unique(solid.face_rings)) == set(range(len(solid.vertices)))

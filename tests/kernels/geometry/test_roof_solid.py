@@ -7,7 +7,7 @@ import shapely
 from felsina.kernels.geometry.arrangement import arrange
 from felsina.kernels.geometry.extrusion import GROUND, ROOF, WALL
 from felsina.kernels.geometry.roof_partition import dissolve, tidy
-from felsina.kernels.geometry.roof_solid import BUILT, PINCHED, UNEVEN, build_solid
+from felsina.kernels.geometry.roof_solid import BUILT, PINCHED, SUNK, UNEVEN, build_solid, find_uneven
 from felsina.kernels.geometry.solids import check_solids
 
 
@@ -99,9 +99,18 @@ def test_heights_that_rise_twice_around_a_vertex_are_reported_there():
     centre = [made.xy[made.origin[made.face == f]].mean(axis=0) for f in range(4)]
     label = np.array([int((x < 5000) == (y < 5000)) for x, y in centre])
     p = dissolve(made.xy, made.origin, made.face, made.source, label)
-    solid, outcome, vertex = build_solid(p, np.array([[0.0, 0.0, 3000.0], [0.0, 0.0, 6000.0]]), 0)
+    solid, outcome, places = build_solid(p, np.array([[0.0, 0.0, 3000.0], [0.0, 0.0, 6000.0]]), 0)
     assert solid is None and outcome == UNEVEN
-    assert made.xy[vertex].tolist() == [[5000, 5000]]
+    assert places.tolist() == [[5000, 5000]]
+    heights = np.array([[0.0, 0.0, 3000.0], [0.0, 0.0, 6000.0]])
+    assert p.xy[find_uneven(p.xy, p.origin, p.label, heights, 0)].tolist() == [[5000, 5000]]
+
+
+def test_a_roof_that_reaches_the_ground_is_reported_where_it_does():
+    _, p = _partition(SQUARE, [], 0)
+    solid, outcome, places = build_solid(p, np.array([[0.5, 0.0, -1000.0]]), 0)
+    assert solid is None and outcome == SUNK
+    assert (places[:, 0] == 0).all() and len(places) == 2
 
 
 def test_a_footprint_that_falls_apart_is_reported():
