@@ -40,6 +40,7 @@ JOBS: dict[str, Verb] = {
     "digest": Verb("felsina.jobs.digest", "print a digest of values, independent of compression"),
     "export": Verb("felsina.jobs.export", "write a product as CityJSON, VTK XML, GeoTIFF or GeoParquet"),
     "report": Verb("felsina.jobs.report", "draw the pictures and report.html of a finished run"),
+    "gallery": Verb("felsina.jobs.gallery", "draw a page of buildings of a run, level by level"),
     "doctor": Verb("felsina.jobs.doctor", "show what this machine has"),
     "warmup": Verb("felsina.jobs.warmup", "compile and cache every kernel once"),
 }
