@@ -83,7 +83,7 @@ class Options:
 class Uncertainty(NamedTuple):
     """Standard deviations of a building: mean roof height [m], roof area [m2], volume [m3].
 
-    Height and volume hold the covariances of the planes and what labels may miss; the area holds the former alone. The
+    They hold the covariances of the planes and what labels may miss. The
     footprint and the ground are taken to be exact.
     """
 

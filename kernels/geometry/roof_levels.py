@@ -140,7 +140,9 @@ def measure_roof(
 
     For label l over its faces, of area A_l and centroid x_l: z_l = (1, x_l - m_l) with the plane's centroid m_l, so that the
     volume has the variance sum_l A_l^2 (z_l C_l z_l' + s_l^2), C_l the covariance of the plane and s_l^2 what its faces may be
-    off it; the sloping area has sum_l A_l^2 g_l C_l g_l', g_l = (a, b) / sqrt(1 + a^2 + b^2).
+    off it. The sloping area has sum_l A_l^2 (g_l C_l g_l' + |g_l|^2 q_l + q_l^2), g_l = (a, b) / sqrt(1 + a^2 + b^2): what is
+    off the plane may be a tilt, of variance q_l = 6 s_l^2 / A_l along each axis of a square of area A_l, and tilting a level
+    roof makes it q_l longer.
 
     Parameters
     ----------
@@ -180,6 +182,8 @@ def _measure(area2, label, centroid, variance, coefficients, plane_centroid, cov
         out[0] += area[k]
         out[3] += area[k] * area[k] * variance[k]
         out[2] += area[k] * slant
+        q = 6.0 * variance[k] / area[k]
+        out[4] += area[k] * area[k] * q * ((gx * gx + gy * gy) / (slant * slant) + q)
         if k >= len(covariance):
             continue
         row = (area[k], east[k] - area[k] * plane_centroid[k, 0], north[k] - area[k] * plane_centroid[k, 1])

@@ -58,18 +58,18 @@ def scene_clouds(files: list[Path], footprints: Path, crs: str, column: str | No
     found = read_footprints(footprints, crs, column)
     for name, parts in zip(found.ids, found.geometry, strict=True):
         shape = shapely.MultiPolygon(parts)
-        west, south, east, north = np.array(shape.bounds) * 1000
-
-        def near(cloud: NDArray[np.int64], reach: int) -> NDArray[np.int64]:
-            x, y = cloud[:, 0], cloud[:, 1]
-            return cloud[(x >= west - reach) & (x <= east + reach) & (y >= south - reach) & (y <= north + reach)]
-
-        around = np.sort(near(bare, AROUND_MM)[:, 2])
-        mine = near(roofs, 0)
+        bounds = np.array(shape.bounds) * 1000
+        around = np.sort(_near(bare, bounds, AROUND_MM)[:, 2])
+        mine = _near(roofs, bounds, 0)
         ground = int(around[len(around) // 20]) if len(around) else int(mine[:, 2].min(initial=3000)) - 3000
         cloud = cloud_of(str(name), shape, mine, ground)
         if cloud is not None:
             yield cloud
+
+
+def _near(cloud: NDArray[np.int64], bounds: NDArray[np.float64], reach: int) -> NDArray[np.int64]:
+    xy = cloud[:, :2]
+    return cloud[((xy >= bounds[:2] - reach) & (xy <= bounds[2:] + reach)).all(axis=1)]
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Buildings of three scenes, spoilt in every way that a survey can be: no solid is invalid, no building with points without one."""
+"""Buildings of three scenes, spoilt as surveys can be: no solid is invalid, and there is one wherever there are points."""
 
 from __future__ import annotations
 
@@ -89,3 +89,16 @@ def test_ten_thousand_spoilt_buildings_are_valid_and_complete(everything, cloud_
     assert len(reasons) >= 980
     # Merging parts is the last resort: of 1,000 draws with a chance of 0.5 %, 13 are exceeded once in a hundred.
     assert (reasons == REASON["parts_merged"]).sum() <= 13
+
+
+@pytest.mark.parametrize("keep", [0.5, 0.25, 0.1])
+def test_the_stated_deviations_cover_what_thinning_changes(delft_clouds, keep):
+    random, inside = np.random.default_rng(3), []
+    for cloud in delft_clouds[::2]:
+        whole = reconstruct(cloud.points, cloud.parts, cloud.ground)
+        some = reconstruct(cloud.points[random.random(len(cloud.points)) < keep], cloud.parts, cloud.ground)
+        if whole.solids and some.solids:
+            change = (some.roof_height - whole.roof_height, some.area - whole.area, some.volume - whole.volume)
+            inside.append(np.abs(change) <= 1.645 * np.array(some.uncertainty))
+    # Of 80 draws with a chance of 90 %, fewer than 65 are inside once in a hundred.
+    assert len(inside) >= 78 and (np.sum(inside, axis=0) >= 0.81 * len(inside)).all()

@@ -194,7 +194,7 @@ def _junk(random):
         [[RING * 10**6]],
         [[random.integers(-6000, 6000, (int(random.integers(3, 12)), 2))]],
         [[_circle(200, 7000)]],
-        [[np.concatenate((_circle(6, 4000), RING + (4000, 0)))]],
+        [[np.concatenate((_circle(6, 4000), RING + np.array([4000, 0])))]],
         [[]],
         [[np.empty((0, 2), np.int64)]],
         [],
@@ -215,7 +215,7 @@ def test_no_junk_raises_and_what_is_built_of_it_is_valid(seed):
 
 
 def test_a_part_without_points_stands_as_high_as_the_building():
-    made = reconstruct(_cloud(_gable), [[RING], [RING + (20_000, 0)]], 0)
+    made = reconstruct(_cloud(_gable), [[RING], [RING + np.array([20_000, 0])]], 0)
     _assert_valid(made)
     heights = [s.vertices[:, 2].max() for s in made.solids["2.2"]]
     # The upper median is a point; neighbours in height are a few millimetres apart.

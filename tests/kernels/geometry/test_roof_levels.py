@@ -76,5 +76,7 @@ def test_area_volume_and_their_variances_are_those_of_the_closed_forms(strips):
     sums = measure_roof(made.area2, label, face_centroids(made), variance, planes, plane_centroid, covariance)
     slant = np.sqrt(1.25)
     # The second label's centroid lies 2 m east of where its plane is known best; its slope adds (4 m2 x 2 m)^2 x 0.01.
-    expected = [10, 4 * 3.25 + 4 * 5 + 2 * 4, 4 * slant + 6, 16 * 0.01 + 16 * 0.04 + 64 * 0.01 + 4 * 0.25, 16 * 0.2 * 0.04]
+    # The third, level and of 2 m2, may be tilted by a variance of 6 x 0.25 / 2 along each axis.
+    under = 16 * 0.01 + 16 * 0.04 + 64 * 0.01 + 4 * 0.25
+    expected = [10, 4 * 3.25 + 4 * 5 + 2 * 4, 4 * slant + 6, under, 16 * 0.2 * 0.04 + 4 * 0.75**2]
     np.testing.assert_allclose(sums, expected, rtol=1e-9)
