@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -58,5 +59,7 @@ def district_skill(inputs: Path, run: RunDirectory) -> list[tuple[str, float, st
     for metric, value, unit, target in [*compare_with_truth(truth, results), *more, *trees]:
         is_floor = metric.startswith("footprints") or metric.endswith("F1") or metric in FLOORS
         met = value >= target if is_floor else value <= target
-        rows.append((metric, value, unit, f"{'>=' if is_floor else '<='} {target:g} {'met' if met else 'MISSED'}"))
+        # A small district may have nothing of a kind: no portico, no gable with eaves.
+        verdict = "unknown" if math.isnan(value) else "met" if met else "MISSED"
+        rows.append((metric, value, unit, f"{'>=' if is_floor else '<='} {target:g} {verdict}"))
     return rows
