@@ -14,7 +14,7 @@ from felsina.engine.parallel.world import World
 from felsina.engine.threads import use_threads
 from felsina.jobs.run import CHAIN, run_chain
 
-_SIZE_M = 96.0  # the smallest district whose jobs all have something to do
+_SIZE_M = 128.0  # the smallest district whose jobs all have something to do, an arcade with a facade among it
 _THREADS = 2  # also on a machine of one core: some kernels have a serial and a threaded driver
 _FINE_M = 0.25  # cells so small that its rasters are large enough for the kernels that share a level among threads
 

@@ -59,6 +59,8 @@ def add_pixels(
     if corner[0] % STEP or corner[1] % STEP:
         raise ValueError(f"The corner {corner} is no multiple of {STEP} pixels.")
     _require_nodes(pixels.shape[1:], east.shape)
+    # Windows of an image may be views, and masks read-only: one kind of array is one kernel to compile.
+    pixels, is_valid, east, south = (np.require(v, requirements=["C", "W"]) for v in (pixels, is_valid, east, south))
     return int(_add_pixels(pixels, is_valid, east, south, np.int64(cell_mm), np.int64(first_row), float(scale), sums, count))
 
 
