@@ -1,0 +1,1 @@
+"""Single buildings from a description in TOML: what `felsina energy --building` simulates."""
