@@ -224,7 +224,8 @@ def _add(placement: Placement, sums: _Sums, mine: tuple[int, int]) -> None:
         rows, columns = window
         pixels, is_valid = read_part(image, rows, columns)
         local = slice(first - mine[0], last - mine[0])
-        into, count = sums.values[kind][:, local], sums.count[kind][local]
+        # A copy, contiguous whatever the rows: one kind of array is one kernel to compile.
+        into, count = sums.values[kind][:, local].copy(), sums.count[kind][local]
         corner = rows[0], columns[0]
         if placement.is_coarse:
             high = pick_pixels(pixels, is_valid, corner, *placement.cell_nodes(first, last), image.scale, into, count)
@@ -232,6 +233,7 @@ def _add(placement: Placement, sums: _Sums, mine: tuple[int, int]) -> None:
             cell = round(placement.grid.resolution * 1000)
             nodes = placement.pixel_nodes(rows, columns)
             high = add_pixels(pixels, is_valid, corner, *nodes, cell, first, image.scale, into, count)
+        sums.values[kind][:, local] = into
         sums.highest[kind] = max(sums.highest[kind], high)
 
 
