@@ -158,7 +158,7 @@ def _spooled(task: _Task) -> SpoolReader:
                 taken.add(points)
                 progress.advance(len(points) * world.size)
 
-            ingest(world, headers, task.grid, take)
+            ingest(world, headers, task.grid, take, alone=True)
             task.work.seal(spool.index())
         progress.close()
     return task.work.reader(RECORD, task.n_unit)

@@ -36,6 +36,7 @@ class Rows(NamedTuple):
     evidence: NDArray[np.float64]
 
 
+_FIELDS = fields_of("buildings")
 _SHELLS: dict[str, Any] = {"surfaces": Surfaces, "walls": Walls, "mesh": Mesh, "lowest": Mesh}
 _RESULT: dict[str, Any] = {"heights": Heights, "roofs": RoofTable, "solids": Solids}
 TABLES = [f"{t}.{n}" for t, kind in {**_SHELLS, **_RESULT}.items() for n in kind._fields if t != "solids"]
@@ -244,7 +245,7 @@ def _outline(footprints: Footprints, row: int, ground_mm: int) -> list[list[NDAr
 
 def plain(name: str, value: Any) -> Any:
     """Return a value of a building field as JSON takes it: codes as words, numbers to their published step."""
-    described = fields_of("buildings")[name]
+    described = _FIELDS[name]
     if described.flags:
         return described.flags[int(value)]
     if described.dtype == "str":

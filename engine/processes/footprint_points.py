@@ -117,10 +117,10 @@ class FootprintPoints:
     def unit_points(self, records: NDArray[Any]) -> UnitPoints:
         """Return records of the spool as points in the CRS, sorted: the same for any files, ranks and rounds."""
         r = records
-        order = np.lexsort(
-            (r["number_of_returns"], r["return_number"], r["classification"], r["kind"], r["z"], r["y"], r["x"], r["row"])
-        )
-        r = r[order]
+        wide = {name: r[name].astype(np.int64) for name in RECORD.names or ()}
+        place = (wide["y"] << 32) + wide["z"]  # a carry from z keeps the order total
+        what = (wide["kind"] << 24) | (wide["classification"] << 16) | (wide["return_number"] << 8) | wide["number_of_returns"]
+        r = r[np.lexsort((what, place, (wide["row"] << 32) + wide["x"]))]
         xyz = np.stack((r["x"] + np.int64(self._west), self._north - r["y"].astype(np.int64), r["z"]), axis=1).astype(np.int64)
         flags = (np.ascontiguousarray(r[n]) for n in ("kind", "classification", "return_number", "number_of_returns"))
         return UnitPoints(xyz, r["row"].astype(np.int64), *flags)

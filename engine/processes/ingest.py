@@ -93,6 +93,7 @@ def ingest(
     keep_all: bool = False,
     round_points: int = ROUND,
     threads: int = 1,
+    alone: bool = False,
 ) -> Ingested:
     """Read all points and hand them to `consume`, round by round. Collective.
 
@@ -105,6 +106,7 @@ def ingest(
     partition : tiles of `grid`; None hands each rank its own stripe
     columns, keep_all, threads : as in `read_chunks`
     round_points : about how many points a rank reads in a round
+    alone : there is no partition and `consume` tells nobody anything, so that no rank has to wait for another in each round
 
     Raises
     ------
@@ -116,7 +118,9 @@ def ingest(
     reader = _Reader(files, grid, stripe(files, world.rank, world.size), batch, columns, keep_all, threads)
     totals = _Totals()
     rounds = max(_rounds(files, stripe(files, r, world.size), batch) for r in range(world.size))
-    for _ in range(rounds):
+    if alone:
+        world.on_every_rank(lambda: _read_alone(reader, rounds, totals, consume))
+    for _ in range(0 if alone else rounds):
         error: FelsinaError | None = None
         points = Points.empty(0, columns)
         try:
@@ -184,6 +188,14 @@ def concatenated(parts: Sequence[Points], columns: Sequence[str] = ()) -> Points
     joined: dict[str, Any] = {name: np.concatenate([p.columns()[name] for p in parts]) for name in parts[0].columns()}
     extra = {name: joined.pop(name) for name in parts[0].extra}
     return Points(**joined, extra=extra, dropped={reason: sum(p.dropped[reason] for p in parts) for reason in parts[0].dropped})
+
+
+def _read_alone(reader: _Reader, rounds: int, totals: _Totals, consume: Callable[[Points], None]) -> None:
+    """Take all batches of this rank."""
+    for _ in range(rounds):
+        points = reader.take()
+        totals.add(points)
+        consume(points)
 
 
 # -- one rank's reading ---------------------------------------------------------------------------------------------------

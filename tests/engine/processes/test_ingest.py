@@ -140,13 +140,27 @@ def check_routing(world, folder, round_points):
 
 
 @pytest.mark.mpi(2)
-def test_a_file_that_one_rank_cannot_read_is_an_error_on_all(world, shared_tmp):
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_file_that_one_rank_cannot_read_is_an_error_on_all(world, shared_tmp, alone):
     files = headers(world, shared_tmp)
     last = files[2].path  # in the share of the last rank
     world.on_root(lambda: last.write_bytes(last.read_bytes()[:-1000]))
     with pytest.raises(InputError, match=r"2\.las' holds [\d,]+ points but its header promises 60,001") as caught:
-        ingest(world, files, GRID, lambda points: None, Partition.of(GRID.shape, 64, world.size))
+        ingest(
+            world, files, GRID, lambda points: None, None if alone else Partition.of(GRID.shape, 64, world.size), alone=alone
+        )
     assert caught.value.collective
+
+
+@pytest.mark.mpi(1, 3)
+def test_ranks_that_read_alone_take_the_same_points(world, shared_tmp):
+    files = headers(world, shared_tmp)
+    taken = {}
+    for alone in (False, True):
+        numbers: list[int] = []
+        counts = ingest(world, files, GRID, lambda points, n=numbers: n.extend(points.number), round_points=7_000, alone=alone)
+        taken[alone] = numbers, counts.n_kept, counts.classes.tolist()
+    assert taken[True] == taken[False] and taken[True][1] > 0
 
 
 def random_points(n, seed):
