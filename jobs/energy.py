@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import datetime
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ from numpy.typing import NDArray
 from felsina.engine.city import City
 from felsina.engine.clock import Clock
 from felsina.engine.driver import JobContext, JobSpec
+from felsina.engine.errors import UsageError
 from felsina.engine.fields import PRODUCTS, fields_of
 from felsina.engine.io.results import ProductWriter, product_attrs, read_table
 from felsina.engine.io.weather import Weather, read_epw
 from felsina.engine.processes.energy import Buildings, EnergyResult, Surfaces, simulate_year
 from felsina.jobs.common import digests, product_identity, weather_file
+from felsina.jobs.energy_building import configure_building, main_building
 from felsina.jobs.run import single_job
 
 LANES = 16  # buildings that are simulated together; shares of ranks are whole lanes, though no result depends on it
@@ -174,4 +177,23 @@ SPEC = JobSpec(
     run=run,
 )
 
-configure, main = single_job("energy")
+_, _main = single_job("energy")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `felsina energy`: a city, or one described building."""
+    from felsina.jobs.cli import run_options
+
+    parser.add_argument("city", metavar="CITY.toml", nargs="?", help="the city file")
+    run_options(parser)
+    configure_building(parser)
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the verb."""
+    if options.building is not None:
+        return main_building(options)
+    if options.city is None:
+        raise UsageError("Name a city file, or one building: felsina energy --building B.toml --weather W.epw --out B.nc.")
+    code: int = _main(options)
+    return code

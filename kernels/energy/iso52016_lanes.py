@@ -200,7 +200,7 @@ def simulate_lanes(
 
     def packed(values: NDArray[np.floating], kind: type) -> NDArray[np.floating]:
         spread = np.moveaxis(values[source], 1, -1)
-        return np.ascontiguousarray(spread, kind).reshape(n_block, -1)
+        return np.ascontiguousarray(spread, kind).reshape(n_block, int(np.prod(spread.shape[1:])))
 
     nothing: NDArray[np.floating] = np.zeros((n_block, 1), dtype)
     ge = nothing if geometry is None else packed(geometry, dtype)
