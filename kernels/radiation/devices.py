@@ -1,10 +1,10 @@
 """Overhangs and side fins of a rectangular window, and blinds that move: what they leave of beam and diffuse light.
 
 The window lies in the plane of a wall: x along the wall to the right seen from outside, y up, z outward. A device is a
-rectangle that stands off the wall at right angles. Towards the sun s = (s_x, s_y, s_z), s_z > 0, it throws a parallelogram on the
-wall: its corners at the wall stay, those at its outer edge move by -(s_x, s_y) d / s_z, d the depth. Shadows may overlap, so the
-sunlit share of the window is integrated over its width: at each x the shadow of every device is an interval of y, and the union
-of intervals is exact. Between the x at which edges end or cross, the lit height is linear in x, so the integral is exact, too.
+rectangle that stands off the wall at right angles. Towards the sun s = (s_x, s_y, s_z), s_z > 0, it throws a parallelogram on
+the wall: its corners at the wall stay, those at its outer edge move by -(s_x, s_y) d / s_z, d the depth. Shadows may overlap,
+so the sunlit share is integrated over the width: at each x the shadow of every device is an interval of y, and the union of
+intervals is exact. Between the x at which edges end or cross, the lit height is linear in x, so the integral is exact, too.
 
 Of diffuse light a device takes what it covers of the hemisphere: seen from a point of the window, towards an azimuth, an
 overhang covers all above one elevation and a fin one interval of elevations, both in closed form, so only azimuths and points
