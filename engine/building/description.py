@@ -14,8 +14,12 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from felsina.engine.building.tables import Table, merged
 from felsina.engine.errors import InputError
+from felsina.kernels.energy import glazing
 
 KINDS = ("wall", "roof", "floor")
 ADJACENT = ("outdoor", "ground", "adiabatic")
@@ -56,11 +60,9 @@ class Glazing:
 
 @dataclass(frozen=True, kw_only=True)
 class Shade:
-    """Overhang and fins: rectangles (axis, value, least and greatest of the other two) in the frame of a surface [m]."""
+    """Overhang and fins around a vertical surface, as `devices.window_devices` takes them [m]."""
 
-    width: float
-    height: float
-    boxes: tuple[tuple[float, ...], ...]
+    numbers: Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,7 +234,7 @@ def _films(table: Table) -> Films:
     same = dict.fromkeys((*KINDS, "window"), 20.0)
     films = Films(
         interior_convection=by_kind("interior_convection", {"wall": 2.5, "roof": 5.0, "floor": 0.7, "window": 2.5}),
-        interior_radiation=table.number("interior_radiation", "W m-2 K-1", 0.0, 20.0, 5.13, above=True),
+        interior_radiation=table.number("interior_radiation", "W m-2 K-1", 0.0, 20.0, 5.13),
         exterior_convection=by_kind("exterior_convection", same),
         exterior_wind=by_kind("exterior_wind", dict.fromkeys(same, 0.0)),
         exterior_radiation=table.number("exterior_radiation", "W m-2 K-1", 0.0, 20.0, 4.14),
@@ -281,6 +283,9 @@ def _construction(table: Table, materials: Mapping[str, tuple[float, float]]) ->
 
 
 def _glazing(table: Table) -> Glazing:
+    """Return a glazing from its panes, or from a table by angle of incidence."""
+    if "panes" in table.values:
+        return _paned(table)
     angle = table.numbers("angle", "degree", 0.0, 90.0)
     if len(angle) < 3 or angle[0] != 0.0 or angle[-1] != 90.0 or any(b <= a for a, b in pairwise(angle)):
         raise table.fail(f"has angle = {list(angle)}; expected angles of incidence that rise from 0 to 90 degrees.")
@@ -303,6 +308,55 @@ def _glazing(table: Table) -> Glazing:
     )
     table.done()
     return found
+
+
+def _paned(table: Table) -> Glazing:
+    """Solve panes for their properties by angle; what a pane absorbs goes to both faces by its place in the resistance."""
+    layers = table.take("panes")
+    if not isinstance(layers, list) or not layers:
+        raise table.fail("has no panes. List them from outside to inside.")
+    rows: list[tuple[float, float, float, bool]] = []
+    passed, at = 0.0, []  # resistance before the middle of each pane
+    for number, values in enumerate(layers, 1):
+        pane = Table(values, f"{table.where} pane {number}", table.file)
+        front = pane.number("reflectance", "1", 0.0, 1.0, above=True)
+        back = pane.number("reflectance_back", "1", 0.0, 1.0, front, above=True)
+        transmittance = pane.number("transmittance", "1", 0.0, 1.0, above=True)
+        if transmittance + max(front, back) >= 1.0:
+            raise pane.fail(f"passes on {transmittance:g} and throws back {max(front, back):g} of the light; together below 1.")
+        own = pane.number("thickness", "m", 0.0, 0.1, above=True) / pane.number(
+            "conductivity", "W m-1 K-1", 0.0, 10.0, 1.0, True
+        )
+        coated = pane.take("coated", False) is True
+        rows.append((transmittance, front, back, coated))
+        at.append(passed + 0.5 * own)
+        passed += own
+        if number < len(layers):
+            passed += 1.0 / pane.number("gap_conductance", "W m-2 K-1", 0.0, 100.0, above=True)
+        pane.done()
+    described = glazing.panes(*(np.array(c) for c in zip(*rows)))
+    angles = [math.radians(a) for a in range(0, 90)]
+    curves = glazing.glazing_at(described, [math.cos(a) for a in angles])
+    solved = glazing.solve_glazing(described)
+    inner = [a / passed for a in at]
+
+    def weighted(values: NDArray[np.float64], shares: list[float]) -> float:
+        return math.fsum(s * float(v) for s, v in zip(shares, values, strict=True))
+
+    outer = [1.0 - s for s in inner]
+    table.done()
+    return Glazing(
+        conductance=1.0 / passed,
+        angle=(*angles, math.pi / 2),
+        transmittance=(*(float(c[0]) for c in curves), 0.0),
+        absorptance_outer=(*(weighted(c[2:], outer) for c in curves), 0.0),
+        absorptance_inner=(*(weighted(c[2:], inner) for c in curves), 0.0),
+        diffuse=(
+            solved.transmittance_diffuse,
+            weighted(solved.absorptance_diffuse, outer),
+            weighted(solved.absorptance_diffuse, inner),
+        ),
+    )
 
 
 def _week(values: Any, table: Table, weeks: Mapping[str, Week]) -> Week:
@@ -393,7 +447,7 @@ def _element(name: str, table: Table, zones: Mapping[str, Zone], constructions: 
         adjacent=table.text("adjacent", (*ADJACENT, *(z for z in zones if z != zone)), "outdoor"),
         kind="roof" if tilt < 60.0 else "floor" if tilt > 120.0 else "wall",
         solar_share=None if share is None else table.number("solar_share", "1", 0.0, 1.0),
-        shade=_shade(table, area),
+        shade=_shade(table, area, tilt),
         films=_own_films(table),
     )
     table.done()
@@ -410,35 +464,40 @@ def _window(name: str, table: Table, zones: Mapping[str, Zone], glazings: Mappin
         tilt=math.radians(tilt),
         azimuth=math.radians(azimuth),
         solar_share=table.number("solar_share", "1", 0.0, 1.0, 0.0),
-        shade=_shade(table, area),
+        shade=_shade(table, area, tilt),
         films=_own_films(table),
     )
     table.done()
     return window
 
 
-def _shade(table: Table, area: float) -> Shade | None:
+def _shade(table: Table, area: float, tilt: float) -> Shade | None:
     """Return overhang and fins around a surface of `width` and `height`; distances from its edges."""
-    keys = ("overhang", "left_fin", "right_fin")
-    if all(table.take(key, None) is None for key in keys):
-        table.take("width", None)
-        table.take("height", None)
+    parts = {key: table.take(key, None) for key in ("overhang", "left_fin", "right_fin")}
+    width, height = table.take("width", None), table.take("height", None)
+    if all(values is None for values in parts.values()):
         return None
+    if tilt != 90.0:
+        raise table.fail(f"has devices and a tilt of {tilt:g} degrees; they shade vertical surfaces, tilt = 90.")
     width, height = (table.number(key, "m", 0.0, 1000.0, above=True) for key in ("width", "height"))
     if area > 1.01 * width * height:
         raise table.fail(f"has an area of {area:g} m2, more than its width {width:g} m times its height {height:g} m.")
-    boxes = []
-    for key in keys:
-        if table.take(key, None) is None:
+    numbers = {"width": width, "height": height}
+    for key, values in parts.items():
+        if values is None:
             continue
-        part = table.table(key)
-        depth = part.number("depth", "m", 0.0, 100.0, above=True)
-        gap = part.number("gap", "m", 0.0, 100.0, 0.0)
-        if key == "overhang":
-            left, right = part.number("left", "m", 0.0, 1000.0, 0.0), part.number("right", "m", 0.0, 1000.0, 0.0)
-            boxes.append((1.0, height + gap, -left, width + right, 0.0, depth))
+        part, side = table.table(key), key.removesuffix("_fin")
+        numbers[f"{side}_depth"] = part.number("depth", "m", 0.0, 100.0, above=True)
+        numbers[f"{side}_offset"] = part.number("gap", "m", 0.0, 100.0, 0.0)
+        if side == "overhang":
+            for end in ("left", "right"):
+                numbers[f"overhang_{end}"] = part.number(end, "m", 0.0, 1000.0, 0.0)
         else:
-            above, below = part.number("above", "m", 0.0, 1000.0, 0.0), part.number("below", "m", 0.0, 1000.0, 0.0)
-            boxes.append((0.0, -gap if key == "left_fin" else width + gap, -below, height + above, 0.0, depth))
+            for end in ("above", "below"):
+                value = part.number(end, "m", 0.0, 1000.0, 0.0)
+                if numbers.setdefault(f"fin_{end}", value) != value:
+                    raise table.fail(
+                        f"has fins that reach {value:g} m and {numbers[f'fin_{end}']:g} m {end}; give both the same."
+                    )
         part.done()
-    return Shade(width=width, height=height, boxes=tuple(boxes))
+    return Shade(numbers=numbers)

@@ -14,7 +14,8 @@ from felsina.engine.io.weather import Weather
 from felsina.kernels.constants import STEFAN_BOLTZMANN, ZERO_CELSIUS
 from felsina.kernels.energy import iso52016
 from felsina.kernels.energy.envelope import element_nodes, sky_share, wind_classes
-from felsina.kernels.energy.surface_light import light_through, received_light, shading
+from felsina.kernels.energy.surface_light import OPEN, light_through, received_light
+from felsina.kernels.radiation.devices import diffuse_shares, sunlit_fraction, window_devices
 
 _GAS_CONSTANT = 287.05  # J kg-1 K-1, dry air
 _O = {name: i for i, name in enumerate(iso52016.OPAQUE)}
@@ -115,14 +116,20 @@ class _Light:
         self.incident: dict[str, NDArray[np.float64]] = {}
         self.transmitted: dict[str, NDArray[np.float64]] = {}
 
-    def _shade(self, shade: Shade | None, tilt: float, azimuth: float) -> tuple[NDArray[np.float64] | None, float, float]:
+    def _shade(self, shade: Shade | None, azimuth: float) -> tuple[NDArray[np.float64] | None, tuple[float, float, float]]:
+        """Return the share in the sun in each sub-step, and of sky, horizon and ground."""
         if shade is None:
-            return None, 1.0, 1.0
-        return shading(self.sky, tilt, azimuth, shade.width, shade.height, shade.boxes)
+            return None, OPEN
+        devices = window_devices(**shade.numbers)
+        beam = self.sky[..., 3]
+        sun = self.sky[..., :3] / np.where(beam > 0.0, beam, 1.0)[..., None]
+        lit = sunlit_fraction(sun.reshape(-1, 3), [azimuth], devices).reshape(beam.shape)
+        views = diffuse_shares(devices)[0]
+        return lit, (float(views[0]), float(views[1]), float(views[2]))
 
     def on(self, e: Element | Window) -> NDArray[np.float64]:
         """Return the irradiance of a surface in each step."""
-        flux = received_light(self.sky, e.tilt, e.azimuth, self.steps, *self._shade(e.shade, e.tilt, e.azimuth))
+        flux = received_light(self.sky, e.tilt, e.azimuth, self.steps, *self._shade(e.shade, e.azimuth))
         self.incident[e.name] = flux.reshape(-1, self.steps).sum(axis=1) / self.steps
         return flux
 
@@ -131,7 +138,7 @@ class _Light:
         self.on(w)
         g = w.glazing
         curves = [g.transmittance, g.absorptance_outer, g.absorptance_inner]
-        shade = self._shade(w.shade, w.tilt, w.azimuth)
+        shade = self._shade(w.shade, w.azimuth)
         flux = light_through(self.sky, w.tilt, w.azimuth, self.steps, g.angle, curves, g.diffuse, *shade)
         self.transmitted[w.name] = flux[:, 0].reshape(-1, self.steps).sum(axis=1) / self.steps
         return flux

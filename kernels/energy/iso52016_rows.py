@@ -111,7 +111,8 @@ def prepare_block(po, pw, pz, n_opaque, n_window, dt, speed, co, cw, zs, fx):
                 co[c + O_S1], co[c + O_S2], co[c + O_S3], co[c + O_S4] = m[5], m[6], m[7], m[8]
                 co[c + O_W0], co[c + O_W1], co[c + O_W2], co[c + O_W3] = m[9], m[10], m[11], m[12]
                 i0, i4 = m[13], m[14]
-                b, g, f = hc * i4, hr * i4, area * hr / radiant
+                b, g = hc * i4, hr * i4
+                f = area * hr / radiant if radiant > 0.0 else area / total
                 co[c + O_B], co[c + O_G], co[c + O_F], co[c + O_AH] = b, g, f, area * hc
                 co[c + O_OE] = (he + re * (one - sky)) * i0
                 co[c + O_OS] = re * sky * i0
@@ -136,7 +137,8 @@ def prepare_block(po, pw, pz, n_opaque, n_window, dt, speed, co, cw, zs, fx):
                 # Glass holds next to nothing: both nodes go into the multipliers. Heat absorbed outside arrives in this share.
                 outer = through / (he + re + through)
                 i1 = one / (through * (one - outer) + hc + hr)
-                b, g, f = hc * i1, hr * i1, area * hr / radiant
+                b, g = hc * i1, hr * i1
+                f = area * hr / radiant if radiant > 0.0 else area / total
                 cw[c + W_F], cw[c + W_AH] = f, area * hc
                 cw[c + W_WE] = outer * (he + re * (one - sky)) * i1
                 cw[c + W_WS] = outer * re * sky * i1
