@@ -28,7 +28,7 @@ class _Format(NamedTuple):
 
 FORMATS = {
     "cityjson": _Format("buildings", ("buildings",), ("lod",), (), "buildings.city.json"),
-    "vtp": _Format("city", ("buildings", "city"), ("field", "time"), (), "{product}.vtp"),
+    "vtp": _Format("city", ("buildings", "city"), ("lod", "field", "time"), (), "{product}.vtp"),
     "geotiff": _Format("microclimate", ("terrain", "microclimate"), ("field", "time"), ("rasterio",), ""),
     "geoparquet": _Format("buildings", ("buildings", "trees"), ("field",), ("pyarrow",), "{product}.parquet"),
 }
@@ -44,7 +44,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="vtp: city or buildings; geotiff: microclimate or terrain; geoparquet: buildings or trees",
     )
-    parser.add_argument("--lod", action="append", default=[], metavar="LOD", help="cityjson: level to keep, may be repeated")
+    parser.add_argument(
+        "--lod",
+        action="append",
+        default=[],
+        metavar="LOD",
+        help="level of detail. cityjson: to keep, may be repeated; vtp of buildings: 1.2, the blocks",
+    )
     parser.add_argument("--field", action="append", default=[], metavar="NAME", help="field to write, may be repeated")
     parser.add_argument(
         "--time", metavar="STEP", help="vtp, geotiff: a time step by number or by its end in UTC (default: all)"
@@ -87,7 +93,7 @@ def main(options: argparse.Namespace) -> int:
         if options.to == "cityjson":
             write_cityjson(run.path / "buildings.city.jsonl", target, options.lod)
         elif options.to == "vtp":
-            made = write_vtp(source, target, options.field, options.time)
+            made = write_vtp(source, target, options.field, options.time, _group(product, options.lod))
         elif product == "trees":
             write_trees(source, target, options.field)
         else:
@@ -96,6 +102,18 @@ def main(options: argparse.Namespace) -> int:
         size = sum(path.stat().st_size for path in made) / 1e6
         print(f"Wrote {made[0] if len(made) == 1 else f'{len(made)} files, {made[0]} first'} ({size:.1f} MB).")
     return 0
+
+
+def _group(product: str, lods: Sequence[str]) -> str:
+    """Return the group of the mesh of a level of detail."""
+    if not lods:
+        return "/"
+    if product != "buildings" or lods != ["1.2"]:
+        raise UsageError(
+            f"--lod is {', '.join(lods)} for the mesh of {product}; --product buildings has that of --lod 1.2 beside that of "
+            "the highest level, which comes without --lod."
+        )
+    return "/lod12"
 
 
 def _refuse_to_overwrite(paths: Sequence[Path], force: bool) -> None:

@@ -31,6 +31,7 @@ from felsina.engine.schema import rows
 BLOCK = 1 << 20  # bytes that are compressed together
 _LEVEL = 1
 _TYPES = {"f4": "Float32", "f8": "Float64", "i1": "Int8", "i2": "Int16", "i4": "Int32", "i8": "Int64", "u1": "UInt8"}
+_FACE = "mesh_face_"
 _OWNERS = {"building": "mesh_face_building", "surface": "mesh_face_surface"}
 
 
@@ -50,7 +51,9 @@ class _Array(NamedTuple):
     offset: int
 
 
-def write_vtp(path: str | Path, target: str | Path, fields: Sequence[str] = (), time: str | None = None) -> list[Path]:
+def write_vtp(
+    path: str | Path, target: str | Path, fields: Sequence[str] = (), time: str | None = None, group: str = "/"
+) -> list[Path]:
     """Write the mesh of a product with all that lies on its faces, buildings and surfaces; return the files.
 
     Parameters
@@ -59,6 +62,7 @@ def write_vtp(path: str | Path, target: str | Path, fields: Sequence[str] = (), 
     target : the file "NAME.vtp"; for several times "NAME.pvd" beside "NAME_0000.vtp" ... is written
     fields : names of fields to write; all numbers when empty
     time : "0" for the first time step, or the end of a step, "2015-07-15T13:00"; all steps when absent
+    group : of the mesh; that of blocks is "/lod12", of buildings.nc
 
     Raises
     ------
@@ -69,11 +73,14 @@ def write_vtp(path: str | Path, target: str | Path, fields: Sequence[str] = (), 
     """
     path, target = Path(path), Path(target).with_suffix(".vtp")
     with opened(path) as (file, product):
-        if "mesh_face_nodes" not in file:
-            raise ProductError(f"'{path}' has no mesh; buildings.nc and city.nc have one.")
-        cells = _chosen(_cells(path, file, product), fields, path)
+        if group not in file or "mesh_face_nodes" not in file[group]:
+            what = (
+                "mesh; buildings.nc and city.nc have one" if group == "/" else f"mesh in '{group}'; make it with buildings.lods"
+            )
+            raise ProductError(f"'{path}' has no {what}.")
+        cells = _chosen(_cells(path, file, product, group), fields, path)
         seconds, steps = _steps(path, file, max((c.n_step for c in cells.values()), default=0), time)
-        points, faces = read_mesh(path)
+        points, faces = read_mesh(path, group)
         with tempfile.TemporaryFile(dir=target.parent) as fixed:
             shape = [_put(fixed, "Points", points)]
             polygons = [_put(fixed, "connectivity", faces.reshape(-1).astype("<i8"))]
@@ -100,16 +107,21 @@ def write_vtp(path: str | Path, target: str | Path, fields: Sequence[str] = (), 
     return made
 
 
-def _cells(path: Path, file: h5py.File, product: str) -> dict[str, _Cells]:
+def _cells(path: Path, file: h5py.File, product: str, group: str) -> dict[str, _Cells]:
     """Return everything that lies on faces, by the name of its cell array: VTK arrays of the product, then its tables."""
-    n_face = len(file["mesh_face_nodes"])
+    mesh = file[group]
+    n_face = len(mesh["mesh_face_nodes"])
     described = rows(product)
     found: dict[str, _Cells] = {}
     dims = {d: 0 for f in described.values() for d in f.dims}
-    for name, dataset in file["VTKHDF/CellData"].items():
+    shared = file["VTKHDF/CellData"] if group == "/" else {n: d for n, d in mesh.items() if n.startswith(_FACE)}
+    for long_name, dataset in shared.items():
+        name = cell_name(long_name, dims)
+        if name == "nodes":
+            continue
         n = len(dataset) // n_face if n_face else 0
         found[name] = _Cells(dataset.name, None, n if n > 1 else 0)
-    owners = {dim: file[name][:].astype(np.int64) for dim, name in _OWNERS.items() if name in file}
+    owners = {dim: mesh[name][:].astype(np.int64) for dim, name in _OWNERS.items() if name in mesh}
     for name in variables(path):
         field = described.get(name)
         if field is None or field.dtype == "str" or not field.dims or cell_name(name, dims) in found:

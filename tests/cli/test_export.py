@@ -5,8 +5,11 @@ from __future__ import annotations
 import importlib.util
 import json
 
+import h5py
+import numpy as np
 import pytest
 
+from felsina.engine.io.read import read_mesh
 from felsina.jobs import export
 from felsina.jobs.cli import main
 
@@ -74,6 +77,26 @@ def test_nothing_is_replaced_without_force(run, tmp_path, capsys, to):
     assert made.read_bytes() == first
 
 
+def test_the_blocks_are_a_mesh_of_their_own(run, tmp_path):
+    pytest.importorskip("vtkmodules.vtkIOXML")
+    from vtkmodules.util.numpy_support import vtk_to_numpy
+    from vtkmodules.vtkIOXML import vtkXMLPolyDataReader
+
+    chosen = ("vtp", "--product", "buildings", "--lod", "1.2", "--out", tmp_path / "blocks.vtp", "-q")
+    assert exported(run, *chosen) == 0
+    reader = vtkXMLPolyDataReader()
+    reader.SetFileName(str(tmp_path / "blocks.vtp"))
+    reader.Update()
+    data = reader.GetOutput().GetCellData()
+    points, faces = read_mesh(run / "buildings.nc", "/lod12")
+    np.testing.assert_array_equal(vtk_to_numpy(reader.GetOutput().GetPoints().GetData()), points)
+    with h5py.File(run / "buildings.nc") as file:
+        owner, height = file["lod12/mesh_face_building"][:], file["building_height"][:]
+    np.testing.assert_array_equal(vtk_to_numpy(data.GetArray("building_index")), owner)
+    np.testing.assert_array_equal(vtk_to_numpy(data.GetArray("building_height")), height[owner])
+    assert data.GetArray("surface_area") is None and len(faces) == reader.GetOutput().GetNumberOfPolys()
+
+
 @pytest.mark.parametrize("name", ["x", "x.pvd", "x.vtp"])
 def test_a_mesh_is_not_replaced_whatever_ending_is_asked_for(run, tmp_path, name):
     made = tmp_path / "x.vtp"
@@ -110,7 +133,9 @@ def test_a_missing_package_exits_4_and_names_the_extra(run, tmp_path, capsys, mo
     ("arguments", "says"),
     [
         (["cityjson", "--field", "x"], "--field is of no use with --to cityjson"),
-        (["vtp", "--lod", "2.2"], "--lod is of no use with --to vtp"),
+        (["geotiff", "--lod", "2.2"], "--lod is of no use with --to geotiff"),
+        (["vtp", "--product", "buildings", "--lod", "2.2"], "--product buildings has that of --lod 1.2"),
+        (["vtp", "--lod", "1.2"], "--lod is 1.2 for the mesh of city"),
         (["geoparquet", "--time", "0"], "--time is of no use with --to geoparquet"),
         (["vtp", "--product", "terrain"], "--to vtp writes buildings or city"),
         (["cityjson", "--lod", "9.9"], "no solids of LoD 9.9"),
