@@ -39,6 +39,7 @@ GROUND, WALL, ROOF = 0, 1, 2
 N_SECTOR, N_TILT = 8, 3
 FLAT_DEG, STEEP_DEG = 10.0, 60.0  # tilts up to here are level, and from here upright
 DAYS = 7  # that share one set of sunlit shares
+EAVES = 1.0  # m beside a building in which the surface model is not trusted, no less than a cell
 OUTSIDE = 1.0  # cells before a wall at which its neighbour is looked for
 
 
@@ -131,8 +132,8 @@ def terrain_model(
 ) -> Terrain:
     """Prepare the rasters of terrain.nc for the horizons of surfaces.
 
-    Cells outside buildings that touch one get the height of the ground: eaves and edges fill them half, and a wall would
-    stand in its own shade.
+    Cells outside buildings within a metre of one get the height of the ground: eaves, and returns from the wall itself, fill
+    them in part, and a wall would stand in its own shade.
 
     Parameters
     ----------
@@ -144,10 +145,11 @@ def terrain_model(
     """
     index = np.ascontiguousarray(building_index, np.int32)
     inside = index >= 0
+    near = max(1, round(EAVES / resolution))
     beside = np.zeros_like(inside)
-    padded = np.pad(inside, 1)
-    for dj in range(3):
-        for di in range(3):
+    padded = np.pad(inside, near)
+    for dj in range(2 * near + 1):
+        for di in range(2 * near + 1):
             beside |= padded[dj : dj + index.shape[0], di : di + index.shape[1]]
     model = np.where(beside & ~inside, ground_elevation, surface_elevation).astype(np.float32)
     crowns: tuple[NDArray[np.float32], ...] = ()
@@ -196,7 +198,7 @@ def shade_elements(
     mesh: tuple[ArrayLike, ArrayLike, ArrayLike],
     n_azimuth: int = 32,
     transmissivity: float = 0.03,
-    largest_area: float = 16.0,
+    largest_area: float = 6.0,
 ) -> tuple[Elements, Points]:
     """Find horizons and views of the surfaces of some buildings, and group them to elements.
 

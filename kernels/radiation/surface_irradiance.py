@@ -10,12 +10,12 @@ level. With s the sun, u the vector of an azimuth, n_h = n . u and theta_0 the h
 
 scaled so that an open place has (1 + cos b)/2, sin b and (1 - cos b)/2 to the bit. An irradiance is then
 
-    I = G bn + max(d0 v_s + d1 v_h, 0) + gr v_r,     v_r = v_g q + v_o / 2,     q = v_s / ((1 + cos b)/2)
+    I = G bn + max(d0 v_s + d1 v_h, 0) + gr v_r,     v_r = v_g q / (2 - q) + v_o q / 2,     q = v_s / ((1 + cos b)/2)
 
 G, the projected sunlit share of a step, is the mean over its sub-steps of lit x max(n . s, 0): horizons are compared with the
-sun between the two azimuths beside it. Reflected light has one albedo, that of gr: the ground before a surface is taken to get
-the share q of what open ground gets, as much as the surface keeps of its own sky; an obstacle opposite is a facade, which gets
-half of what open ground gets. No further bounce is followed.
+sun between the two azimuths beside it. Reflected light has one albedo, that of gr, and follows an endless street under an even
+sky: where its walls keep the share q of their open sky, its ground keeps q / (2 - q) of its own (closed forms of H / W), and a
+facade opposite gets what this one does, q / 2 of the light of open ground. No further bounce is followed.
 
 Groups of points (elements of a building) have the area-weighted means of these numbers, so areas are exact and what a group
 receives is the area-weighted irradiance of all its points.
@@ -40,7 +40,7 @@ from felsina.kernels.radiation.surface_horizon import SurfaceHorizons, plane_tan
 
 VIEWS = ("sky", "horizon", "ground", "obstacle", "reflected")
 COEFFICIENTS = ("normal_east", "normal_north", "normal_up", "sky_view", "tilt_sine", "ground_view", "sunlit")
-FACADE_SHARE = 0.5  # light of a facade over that of open ground: the view of a wall to an overcast sky
+FACADE_SHARE = 0.5  # light of an open facade over that of open ground: the view of a wall to an even sky
 HORIZON_BAND = math.radians(6.5)  # Perez et al. 1987
 GROUPS = 64  # groups that a thread takes at once: their horizons stay in the cache
 MOST_SUNLIT = 4.0  # largest ratio of the light of a group's points to that of its mean normal
@@ -91,7 +91,7 @@ def _views(normal, tangent, top, base, sine, cosine, opaque, out):
         out[s, 1] = math.sqrt(max(0.0, 1.0 - nz * nz)) * (band / ring if ring > 1e-12 else 1.0)
         out[s, 2] = ground
         out[s, 3] = obstacle
-        out[s, 4] = ground * share + FACADE_SHARE * obstacle
+        out[s, 4] = ground * share / (2.0 - share) + FACADE_SHARE * share * obstacle
 
 
 def surface_views(normal: ArrayLike, horizons: SurfaceHorizons, transmissivity: float = 0.03) -> NDArray[np.float64]:

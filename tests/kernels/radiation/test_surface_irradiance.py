@@ -172,3 +172,18 @@ def test_sunlit_shares_of_one_orientation_are_shares(sky, facing):
     high = (mean[:, :3] @ normal.T > 0.2) & (mean[:, 2:3] > 0.2)
     # The mean of the clipped cosine is that of the mean sun where the sun stays before the surface all hour.
     np.testing.assert_allclose(share[high], 1.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("ratio", [0.3, 1.0, 2.5])
+def test_ground_before_a_wall_is_as_dark_as_that_of_an_endless_street(ratio):
+    # Sky view of the ground across the street, in the mean: sqrt(1 + r^2) - r, r = H / W; of the walls half of q as below.
+    q = (1 + ratio - math.sqrt(1 + ratio * ratio)) / ratio
+    low, high = 0.0, 20.0
+    for _ in range(60):  # the even horizon of a wall that keeps q
+        t = 0.5 * (low + high)
+        h = SurfaceHorizons(np.full((32, 1), t, np.float32), NO_CROWNS, NO_CROWNS)
+        keeps = surface_views([[0, 1.0, 0]], h)[0, 0] / 0.5
+        low, high = (t, high) if keeps > q else (low, t)
+    v = surface_views([[0, 1.0, 0]], h)[0]
+    ground = math.sqrt(1 + ratio * ratio) - ratio
+    assert v[4] == pytest.approx(0.5 * ground + v[3] * q / 2, abs=1e-5)
