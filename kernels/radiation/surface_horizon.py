@@ -135,7 +135,7 @@ def _place_samples(vertices, triangles, count, first, position, normal, area):
 
 
 def sample_surfaces(
-    vertices: ArrayLike, triangles: ArrayLike, surface: ArrayLike, largest_area: float = 6.0, most_halvings: int = 5
+    vertices: ArrayLike, triangles: ArrayLike, surface: ArrayLike, largest_area: float = 6.0, most_halvings: int = 3
 ) -> Samples:
     """Place sample points on triangulated surfaces: centroids of triangles, halved along their longest side where large.
 

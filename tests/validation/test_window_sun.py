@@ -77,7 +77,7 @@ def test_overhang_of_610_and_fins_of_630(reference, sky):
     # 610: 1 m along the whole south wall of 8 m, 0.5 m above the glass; two windows mirror each other, 3 m wide, 0.5 m from
     # the wall's end. 630: an overhang 4 m wide and fins 1 m deep at the roof's edge and the window's sides, down to the ground.
     south = window_devices(3.0, 2.0, 1.0, 0.5, [0.5, 4.5], [4.5, 0.5])
-    west = window_devices(3.0, 2.0, 1.0, 0.5, 0.0, 0.0, left_depth=1.0, right_depth=1.0, fin_above=0.5, fin_below=0.2)
+    west = window_devices(3.0, 2.0, 1.0, 0.5, 0.5, 0.5, left_depth=1.0, right_depth=1.0, fin_above=0.5, fin_below=0.2)
     for label, bare, azimuth, devices in (
         ("610 South", "610/600 South", SOUTH, south),
         ("630 West", "630/620 West", WEST, west),
