@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from felsina.engine.io.cityjson import Feature, Solid, write_cityjsonseq
 from felsina.engine.io.vector import Footprints, read_footprints
-from felsina.engine.processes import reconstruction
+from felsina.engine.processes import reconstruction, roof_ladder
 from felsina.engine.processes.buildings import GROUND_REACH_MM, ground_of_returns
 from felsina.kernels.geometry.extrusion import ROOF
 from felsina.kernels.geometry.membership import locate_points_in_all, locate_points_nearby
@@ -285,7 +285,8 @@ def main() -> int:
 def stages(build: Callable[[int], Any], rows: list[int]) -> str:
     """Return the milliseconds a building that each stage takes; the rest is Python between them."""
     spent = dict.fromkeys(STAGES, 0.0)
-    kept = {name: getattr(reconstruction, name) for names in STAGES.values() for name in names}
+    modules = (reconstruction, roof_ladder)
+    kept = {(m, n): getattr(m, n) for names in STAGES.values() for n in names for m in modules if hasattr(m, n)}
 
     def timed(stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def run(*arguments: Any, **named: Any) -> Any:
@@ -298,15 +299,16 @@ def stages(build: Callable[[int], Any], rows: list[int]) -> str:
 
     try:
         for stage, names in STAGES.items():
-            for name in names:
-                setattr(reconstruction, name, timed(stage, kept[name]))
+            for (module, name), function in kept.items():
+                if name in names:
+                    setattr(module, name, timed(stage, function))
         start = time.process_time()
         for i in rows:
             build(i)
         total = time.process_time() - start
     finally:
-        for name, function in kept.items():
-            setattr(reconstruction, name, function)
+        for (module, name), function in kept.items():
+            setattr(module, name, function)
     spent["rest"] = total - sum(spent.values())
     return ", ".join(f"{stage} {1e3 * t / len(rows):.2f}" for stage, t in spent.items())
 

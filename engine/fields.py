@@ -129,6 +129,15 @@ def _building(name: str, units: str, long_name: str, **rest: object) -> Field:
     return Field(name=name, product="buildings", dims=_B, units=units, long_name=long_name, **rest)  # type: ignore[arg-type]
 
 
+def _told(name: str, units: str, long_name: str, **rest: object) -> Field:
+    """Return a row of the building table that not every file has."""
+    return _building(name, units, long_name, **{"required": False, **rest})
+
+
+def _surface(name: str, units: str, long_name: str, **rest: object) -> Field:
+    return Field(name=name, product="buildings", dims=("surface",), units=units, long_name=long_name, **rest)  # type: ignore[arg-type]
+
+
 def _face(name: str, units: str, long_name: str, **rest: object) -> Field:
     return Field(name=name, product="buildings", dims=_FACE, units=units, long_name=long_name, **rest)  # type: ignore[arg-type]
 
@@ -228,226 +237,141 @@ FIELDS: tuple[Field, ...] = (
     _building("building_overlap_area", "m2", "area of the footprint that other footprints cover too", quantum=0.001, low=0.0),
     _building("building_x", "m", "easting of the footprint's representative point", dtype="f8", quantum=0.001),
     _building("building_y", "m", "northing of the footprint's representative point", dtype="f8", quantum=0.001),
-    _building("building_bias", "m", "mean vertical distance of roof points above the roof", quantum=0.001, required=False),
-    _building(
+    _told("building_bias", "m", "mean vertical distance of roof points above the roof", quantum=0.001),
+    _told(
         "building_distance_p95",
         "m",
         "95th percentile of the vertical distances of roof points to the roof",
         quantum=0.001,
         low=0.0,
-        required=False,
     ),
-    _building(
+    _told(
         "building_unexplained_share",
         "1",
         "share of roof points more than 0.5 m from the roof",
         quantum=0.0001,
         low=0.0,
         high=1.0,
-        required=False,
     ),
-    _building("building_roof_type", "1", "type of the roof (INSPIRE)", dtype="i1", flags=ROOF_TYPES, required=False),
-    _building("building_ridge_elevation", "m", "elevation of the highest point of the roof", quantum=0.001, required=False),
-    _building(
-        "building_eaves_elevation", "m", "elevation of the eaves, mean along the footprint", quantum=0.001, required=False
-    ),
+    _told("building_roof_type", "1", "type of the roof (INSPIRE)", dtype="i1", flags=ROOF_TYPES),
+    _told("building_ridge_elevation", "m", "elevation of the highest point of the roof", quantum=0.001),
+    _told("building_eaves_elevation", "m", "elevation of the eaves, mean along the footprint", quantum=0.001),
     # Of LoD2.2, where [buildings] lods asks for more than LoD1.2.
-    _building(
+    _told(
         "building_reconstruction_reason",
         "1",
         "why LoD2.2 fell short, or what it took",
         dtype="i1",
         flags=RECONSTRUCTION_REASONS,
-        required=False,
     ),
-    _building(
-        "building_roof_plane_count", "1", "planes of the LoD2.2 roof, 0 where not made", dtype="i4", low=0, required=False
-    ),
-    _building("building_roof_area", "m2", "area of the LoD2.2 roof along its slopes", quantum=0.001, low=0.0, required=False),
-    _building("building_lod22_volume", "m3", "volume of the LoD2.2 solid", quantum=0.001, low=0.0, required=False),
-    _building(
+    _told("building_roof_plane_count", "1", "planes of the LoD2.2 roof, 0 where not made", dtype="i4", low=0),
+    _told("building_roof_area", "m2", "area of the LoD2.2 roof along its slopes", quantum=0.001, low=0.0),
+    _told("building_lod22_volume", "m3", "volume of the LoD2.2 solid", quantum=0.001, low=0.0),
+    _told(
         "building_roof_height_standard_deviation",
         "m",
         "standard deviation of the mean height of the LoD2.2 roof",
         quantum=0.0001,
         low=0.0,
-        required=False,
     ),
-    _building(
-        "building_roof_area_standard_deviation",
-        "m2",
-        "standard deviation of building_roof_area",
-        quantum=0.001,
-        low=0.0,
-        required=False,
-    ),
-    _building(
-        "building_lod22_volume_standard_deviation",
-        "m3",
-        "standard deviation of building_lod22_volume",
-        quantum=0.001,
-        low=0.0,
-        required=False,
+    _told("building_roof_area_standard_deviation", "m2", "standard deviation of building_roof_area", quantum=0.001, low=0.0),
+    _told(
+        "building_lod22_volume_standard_deviation", "m3", "standard deviation of building_lod22_volume", quantum=0.001, low=0.0
     ),
     # Open space under the storeys, and roofs over walls: solids know neither.
-    _building(
+    _told(
         "building_portico_area",
         "m2",
         "ground under the building that is open to the street, NaN where only its existence is known",
         quantum=0.001,
         low=0.0,
-        required=False,
     ),
-    _building("building_portico_height", "m", "clear height of the portico", quantum=0.001, low=0.0, high=30.0, required=False),
-    _building("building_portico_source", "1", "what tells of the portico", dtype="i1", flags=OPENING_SOURCES, required=False),
-    _building(
+    _told("building_portico_height", "m", "clear height of the portico", quantum=0.001, low=0.0, high=30.0),
+    _told("building_portico_source", "1", "what tells of the portico", dtype="i1", flags=OPENING_SOURCES),
+    _told(
         "building_underpass_area",
         "m2",
         "ground of passages through the building, NaN where only their existence is known",
         quantum=0.001,
         low=0.0,
-        required=False,
     ),
-    _building(
-        "building_underpass_source", "1", "what tells of the underpass", dtype="i1", flags=OPENING_SOURCES, required=False
-    ),
-    _building(
+    _told("building_underpass_source", "1", "what tells of the underpass", dtype="i1", flags=OPENING_SOURCES),
+    _told(
         "building_covered_ground_area",
         "m2",
         "ground of porticoes and underpasses that was seen under the roof",
         quantum=0.001,
         low=0.0,
-        required=False,
     ),
-    _building(
+    _told(
         "building_opening_confidence",
         "1",
         "1 by attributes, by points the share of the open area that was seen, NaN without any",
         quantum=0.001,
         low=0.0,
         high=1.0,
-        required=False,
     ),
-    _building(
+    _told(
         "building_roof_overhang",
         "m",
         "how far the roof reaches outside the footprint, where it does",
         quantum=0.001,
         low=0.0,
         high=2.0,
-        required=False,
     ),
     # From [imagery], or points with near infrared.
-    _building(
-        "building_roof_albedo", "1", "broadband albedo of the lit roof", quantum=0.001, low=0.0, high=1.0, required=False
-    ),
-    _building("building_roof_ndvi", "1", "mean NDVI of the roof", quantum=0.001, low=-1.0, high=1.0, required=False),
-    _building(
-        "building_roof_green_share", "1", "share of the roof that is green", quantum=0.001, low=0.0, high=1.0, required=False
-    ),
+    _told("building_roof_albedo", "1", "broadband albedo of the lit roof", quantum=0.001, low=0.0, high=1.0),
+    _told("building_roof_ndvi", "1", "mean NDVI of the roof", quantum=0.001, low=-1.0, high=1.0),
+    _told("building_roof_green_share", "1", "share of the roof that is green", quantum=0.001, low=0.0, high=1.0),
     # Checks of footprints against points.
-    _building(
-        "building_change",
-        "1",
-        "whether points and footprint tell of the same building",
-        dtype="i1",
-        flags=CHANGES,
-        required=False,
-    ),
-    _building("building_change_reason", "1", "what building_change rests on", dtype="i1", flags=CHANGE_REASONS, required=False),
-    _building(
+    _told("building_change", "1", "whether points and footprint tell of the same building", dtype="i1", flags=CHANGES),
+    _told("building_change_reason", "1", "what building_change rests on", dtype="i1", flags=CHANGE_REASONS),
+    _told(
         "building_area_above_roof",
         "m2",
         "area with points far above the model (quality.change_height_m)",
         quantum=0.01,
         low=0.0,
-        required=False,
     ),
-    _building(
+    _told(
         "building_bare_share",
         "1",
         "share of the footprint's scanned cells with ground and no roof returns",
         quantum=0.0001,
         low=0.0,
         high=1.0,
-        required=False,
     ),
-    _building(
-        "building_offset_x", "m", "eastward shift that brings the footprint onto the roof", quantum=0.001, required=False
-    ),
-    _building(
-        "building_offset_y", "m", "northward shift that brings the footprint onto the roof", quantum=0.001, required=False
-    ),
-    _building(
+    _told("building_offset_x", "m", "eastward shift that brings the footprint onto the roof", quantum=0.001),
+    _told("building_offset_y", "m", "northward shift that brings the footprint onto the roof", quantum=0.001),
+    _told(
         "building_offset_standard_deviation",
         "m",
         "standard deviation of the shift in the direction known least",
         quantum=0.001,
         low=0.0,
-        required=False,
     ),
-    _building("building_construction_year", "1", "year of construction, 0 where unknown", dtype="i2", required=False),
-    _building("building_floors", "1", "storeys above ground, 0 where unknown", dtype="i2", required=False),
-    _building("building_use", "1", "use of the building, empty where unknown", dtype="str", required=False),
-    _building("building_residents", "1", "residents, -1 where unknown", dtype="i4", required=False),
+    _told("building_construction_year", "1", "year of construction, 0 where unknown", dtype="i2"),
+    _told("building_floors", "1", "storeys above ground, 0 where unknown", dtype="i2"),
+    _told("building_use", "1", "use of the building, empty where unknown", dtype="str"),
+    _told("building_residents", "1", "residents, -1 where unknown", dtype="i4"),
     _face("mesh_face_building", "1", "row of the building table", dtype="i4", low=0),
     _face("mesh_face_surface", "1", "row of the surface table", dtype="i4", low=0),
     _face("mesh_face_surface_type", "1", "surface type (CityGML)", dtype="i1", flags=SURFACE_TYPES),
-    Field(
-        name="surface_building",
-        product="buildings",
-        dims=("surface",),
-        units="1",
-        long_name="row of the building table",
-        dtype="i4",
+    _surface("surface_building", "1", "row of the building table", dtype="i4"),
+    _surface("surface_type", "1", "surface type (CityGML)", dtype="i1", flags=SURFACE_TYPES),
+    _surface("surface_area", "m2", "area of the surface", quantum=0.001, low=0.0),
+    _surface(
+        "surface_tilt", "degree", "tilt of the outward normal from vertical, 0 faces up", quantum=0.01, low=0.0, high=180.0
     ),
-    Field(
-        name="surface_type",
-        product="buildings",
-        dims=("surface",),
-        units="1",
-        long_name="surface type (CityGML)",
-        dtype="i1",
-        flags=SURFACE_TYPES,
-    ),
-    Field(
-        name="surface_area",
-        product="buildings",
-        dims=("surface",),
-        units="m2",
-        long_name="area of the surface",
-        quantum=0.001,
-        low=0.0,
-    ),
-    Field(
-        name="surface_tilt",
-        product="buildings",
-        dims=("surface",),
-        units="degree",
-        long_name="tilt of the outward normal from vertical, 0 faces up",
-        quantum=0.01,
-        low=0.0,
-        high=180.0,
-    ),
-    Field(
-        name="surface_azimuth",
-        product="buildings",
-        dims=("surface",),
-        units="degree",
-        long_name="azimuth of the outward normal, clockwise from north; 0 for level surfaces",
+    _surface(
+        "surface_azimuth",
+        "degree",
+        "azimuth of the outward normal, clockwise from north; 0 for level surfaces",
         quantum=0.01,
         low=0.0,
         high=360.0,
     ),
-    Field(
-        name="surface_party_area",
-        product="buildings",
-        dims=("surface",),
-        units="m2",
-        long_name="part of the area shared with a neighbour",
-        quantum=0.001,
-        low=0.0,
-    ),
+    _surface("surface_party_area", "m2", "part of the area shared with a neighbour", quantum=0.001, low=0.0),
     # -- energy.nc
     _energy("building_id", "1", "identifier of the footprint", dtype="str"),
     _energy("energy_status", "1", "outcome of the simulation", dtype="i1", flags=ENERGY_STATUS),

@@ -5,9 +5,8 @@ for each face, then solids over the labelled faces. Everything is in whole milli
 the points are sorted by position first: the result depends on the set of points in the footprint, on the footprint and on the
 ground, not on tiles, neighbours, the order of points or the clock. Work is bounded by the number of lines.
 
-The ladder: where tidying makes no valid solid, edges stay as they were cut; where that makes none either, faces there take the
-label of a neighbour, the cheapest change that leaves fewer vertices uneven; last, the smallest part there joins its neighbour,
-until one level roof is left. What was given up is in `Building.reason`.
+The ladder: where labels make no valid solid, something gives way (`roof_ladder`), and a level that fails is the one below it.
+What was given up is in `Building.reason`.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ from numpy.typing import NDArray
 
 from felsina.engine.city import BuildingOptions, ReconstructionOptions
 from felsina.engine.fields import RECONSTRUCTION_REASONS
-from felsina.kernels.geometry.arrangement import Arrangement, arrange
+from felsina.engine.processes.roof_ladder import REASON, Part, attempt, solid_code
+from felsina.kernels.geometry.arrangement import arrange
 from felsina.kernels.geometry.face_costs import (
-    IMPOSSIBLE,
     data_costs,
     face_centroids,
     label_residuals,
@@ -34,12 +33,11 @@ from felsina.kernels.geometry.face_costs import (
 from felsina.kernels.geometry.labelling import label_faces
 from felsina.kernels.geometry.membership import locate_points
 from felsina.kernels.geometry.polygons import canonical_order
-from felsina.kernels.geometry.repair import repaired
 from felsina.kernels.geometry.roof_edges import LineOptions, find_roof_lines
 from felsina.kernels.geometry.roof_levels import connected_parts, level_steps, measure_roof
-from felsina.kernels.geometry.roof_partition import Partition, dissolve, tidy
-from felsina.kernels.geometry.roof_solid import BUILT, RoofSolid, build_solid, find_uneven
-from felsina.kernels.geometry.solids import VALID, check_solids, list_errors
+from felsina.kernels.geometry.roof_partition import dissolve
+from felsina.kernels.geometry.roof_solid import BUILT, RoofSolid, build_solid
+from felsina.kernels.geometry.solids import VALID
 from felsina.kernels.pointcloud.planes import Planes, detect_planes, find_neighbours
 
 Integers = NDArray[np.int64]
@@ -47,23 +45,13 @@ Floats = NDArray[np.float64]
 
 LODS = ("1.2", "1.3", "2.2")
 REASONS = RECONSTRUCTION_REASONS
-REASON = {name: code for code, name in REASONS.items()}
 
 # Points that err together: a ridge in the wrong place. So chosen that 90 % of the buildings of thinned clouds are covered.
 _POINTS_OF_ONE_MIND = 12
 _UNKNOWN_HEIGHT_M = 6.0  # range of heights that a single point stands for
-# straight, short, move [mm], each tried until one makes a valid solid.
-_VARIANTS = ((25, 60, 80), (40, 100, 80), (25, 180, 120), (60, 250, 0), (25, 60, 0))
-_MOST_HOLDS = 6
-_MOST_CHOICES = 12  # of labels that are tried at a place
-_MOST_RELABELS = 40
-_MOST_PLACES = 8  # at which parts are merged in a round
-_NEAR_MM = 60  # of a fault: vertices this near have been one
 WIDEST_MM = 1_500_000  # coordinates of a footprint from its origin; squares of more, times a million points, leave 63 bits
 TALLEST_MM = 1_000_000  # above and below the ground
 _FARTHEST_MM = 2**62
-_BENT = (203, 204)  # codes of faces that no repair straightens
-_MOST_ROUNDS = 100
 
 
 @dataclass(frozen=True)
@@ -124,20 +112,6 @@ class Building:
     area: float = float("nan")
     volume: float = float("nan")
     uncertainty: Uncertainty = field(default_factory=lambda: Uncertainty(*[float("nan")] * 3))
-
-
-@dataclass
-class _Part:
-    """A polygon of the footprint on its way."""
-
-    outline: Integers
-    arrangement: Arrangement
-    coefficients: Floats  # a, b, c [mm]
-    cost: Integers
-    label: Integers
-    centroid: Floats
-    planes: Planes
-    variance: Floats  # of the mean height of the faces of each label about its plane [m2]
 
 
 def reconstruct(
@@ -242,7 +216,7 @@ def _share(points: Integers, parts: Sequence[Sequence[Integers]]) -> list[Intege
     return [np.ascontiguousarray(points[owner == k]) for k in range(len(parts))]
 
 
-def _label_part(outline: Integers, points: Integers, ground: int, median: int, options: Options) -> _Part | None:
+def _label_part(outline: Integers, points: Integers, ground: int, median: int, options: Options) -> Part | None:
     """Find planes and lines, arrange and label; None where the outline cannot be arranged.
 
     `median` is the level of a part without points: that of the whole building.
@@ -281,7 +255,7 @@ def _label_part(outline: Integers, points: Integers, ground: int, median: int, o
     # Beside the planes' own errors, what the labels miss: residuals, with one point's worth of not knowing anything.
     guess = spread**2 / 12.0
     variance = (n_point * mean_square + guess) / (n_point + 1) / np.maximum(n_point / _POINTS_OF_ONE_MIND, 1.0)
-    return _Part(outline, arrangement, coefficients, cost, label, face_centroids(arrangement), found, variance)
+    return Part(outline, arrangement, coefficients, cost, label, face_centroids(arrangement), found, variance)
 
 
 def _find_planes(points: Integers, area: float, options: Options) -> tuple[Planes, NDArray[np.int32]]:
@@ -312,7 +286,7 @@ def _find_planes(points: Integers, area: float, options: Options) -> tuple[Plane
     return detect_planes(points, neighbours, distance, cosine, least), neighbours.nearest
 
 
-def _measure(made: Building, parts: Sequence[_Part], ground: int) -> None:
+def _measure(made: Building, parts: Sequence[Part], ground: int) -> None:
     """Set height, area and volume under the labelled planes, and their standard deviations."""
     total = [0.0] * 5
     for p in parts:
@@ -328,15 +302,15 @@ def _measure(made: Building, parts: Sequence[_Part], ground: int) -> None:
     made.uncertainty = Uncertainty(sigma / area, math.sqrt(roof_variance), sigma)
 
 
-def _build_levels(made: Building, parts: Sequence[_Part], ground: int, options: Options) -> None:
+def _build_levels(made: Building, parts: Sequence[Part], ground: int, options: Options) -> None:
     """Build LoD1.2, LoD1.3 and LoD2.2 of all parts, each level no better than the one below where it fails."""
     block = [_block(p, made.roof_height, ground) for p in parts]
     if any(b is None for b in block):
         made.reason = REASON["invalid_footprint"]
         return
     made.solids["1.2"] = [b for b in block if b is not None]
-    stepped = [_attempt(p, *_steps(p, ground, options), ground) for p in parts]
-    full = [_attempt(p, p.label, p.coefficients, ground) for p in parts]
+    stepped = [attempt(p, *_steps(p, ground, options), ground) for p in parts]
+    full = [attempt(p, p.label, p.coefficients, ground) for p in parts]
     made.solids["1.3"] = [s[0] or b for s, b in zip(stepped, made.solids["1.2"], strict=True)]
     made.solids["2.2"] = [f[0] or s for f, s in zip(full, made.solids["1.3"], strict=True)]
     if any(f[0] is None for f in full):
@@ -348,7 +322,7 @@ def _build_levels(made: Building, parts: Sequence[_Part], ground: int, options: 
         made.reason = max(f[1] for f in full)
 
 
-def _block(part: _Part, height: float, ground: int) -> RoofSolid | None:
+def _block(part: Part, height: float, ground: int) -> RoofSolid | None:
     """Return the prism of a part, None where it is not valid."""
     arrangement = arrange(part.outline, np.empty((0, 4), np.int64))
     if arrangement is None:
@@ -357,190 +331,10 @@ def _block(part: _Part, height: float, ground: int) -> RoofSolid | None:
     partition = dissolve(arrangement.xy, arrangement.origin, arrangement.face, arrangement.source, label)
     level = np.array([[0.0, 0.0, np.floor(height * 1000 + 0.5)]])
     solid, outcome, _ = build_solid(partition, level, ground)
-    return solid if outcome == BUILT and solid is not None and _code(solid) == VALID else None
+    return solid if outcome == BUILT and solid is not None and solid_code(solid) == VALID else None
 
 
-def _code(solid: RoofSolid) -> int:
-    """Return the code of the ISO 19107 check."""
-    offsets = np.array([0, len(solid.face_type)], np.int64)
-    return int(check_solids(solid.vertices, solid.face_rings, solid.ring_offsets, solid.face_offsets, offsets)[0])
-
-
-def _mended(solid: RoofSolid, code: int) -> tuple[RoofSolid, int]:
-    """Return an invalid solid after repair, with its code: VALID where that was safe, else both as they came."""
-    made = repaired(solid)
-    if made.code != VALID:
-        return solid, code
-    # Vertices that the repair left without a face go.
-    used, corners = np.unique(made.face_rings, return_inverse=True)
-    source = made.face_source
-    mended = RoofSolid(
-        made.vertices[used],
-        corners.astype(np.int64),
-        made.ring_offsets,
-        made.face_offsets,
-        solid.face_type[source],
-        solid.face_label[source],
-        solid.face_source[source],
-    )
-    return mended, VALID
-
-
-def _attempt(part: _Part, label: Integers, coefficients: Floats, ground: int) -> tuple[RoofSolid | None, int]:
-    """Build a valid solid over labelled faces, changing labels where there is none; return it and what it took (a reason)."""
-    a = part.arrangement
-    label, reason = label.copy(), 0
-    held = np.zeros(len(a.xy), np.bool_)
-    left: set[tuple[int, int]] = set()  # faces and labels that they gave up
-    visited: list[Integers] = []
-    n_hold = 0
-    for turn in range(_MOST_ROUNDS):
-        bare = dissolve(a.xy, a.origin, a.face, a.source, label)
-        solid, places = _valid_solid(tidy(bare, coefficients, part.outline, *_VARIANTS[0], held), coefficients, ground)
-        if solid is not None:
-            return solid, reason
-        plain, faults = _valid_solid(bare, coefficients, ground)
-        is_even = plain is not None or len(find_uneven(bare.xy, bare.origin, bare.label, coefficients, ground)) == 0
-        if is_even and turn == 0:
-            for straight, short, move in _VARIANTS[1:]:
-                solid, _ = _valid_solid(tidy(bare, coefficients, part.outline, straight, short, move), coefficients, ground)
-                if solid is not None:
-                    return solid, reason
-        if is_even and n_hold < _MOST_HOLDS and _hold(part, places, visited, held):
-            # The labels are sound and tidying is not: there, edges stay as they are.
-            n_hold += 1
-            continue
-        if plain is not None:
-            return plain, reason
-        if len(left) < _MOST_RELABELS and _relabel(part, label, coefficients, ground, faults, left):
-            reason = max(reason, REASON["relabelled"])
-            continue
-        reason = REASON["parts_merged"]
-        if not _merge(part, label, faults):
-            return None, reason
-    return None, reason
-
-
-def _valid_solid(partition: Partition, coefficients: Floats, ground: int) -> tuple[RoofSolid | None, Integers]:
-    """Return the valid solid over a partition, else None and the places at fault, (n, 2) [mm]."""
-    for joins_walls in (True, False):
-        solid, _, places = build_solid(partition, coefficients, ground, joins_walls=joins_walls)
-        if solid is None:
-            return None, places
-        code = _code(solid)
-        if code != VALID and not joins_walls and code not in _BENT:
-            solid, code = _mended(solid, code)
-        if code == VALID:
-            return solid, places
-    return None, _faults(solid) if solid is not None else places
-
-
-def _hold(part: _Part, places: Integers, visited: list[Integers], held: NDArray[np.bool_]) -> bool:
-    """Hold the vertices around each place, more of them where it was visited before; return whether there was one."""
-    n = np.count_nonzero(held)
-    for place in places:
-        visits = sum(int(np.abs(place - v).max()) <= _NEAR_MM for v in visited)
-        held |= np.abs(part.arrangement.xy - place).max(axis=1) <= (2 * _NEAR_MM << min(visits, 4))
-    visited.extend(places)
-    return bool(np.count_nonzero(held) > n)
-
-
-def _faults(solid: RoofSolid) -> Integers:
-    """Return the corners of the faces of a solid that are not valid, (n, 2) [mm]."""
-    offsets = np.array([0, len(solid.face_type)], np.int64)
-    errors = list_errors(solid.vertices, solid.face_rings, solid.ring_offsets, solid.face_offsets, offsets)
-    faces = np.unique(np.concatenate((errors.face, errors.other)))
-    corners = [solid.face_rings[slice(*solid.ring_offsets[solid.face_offsets[f : f + 2]])] for f in faces[faces >= 0]]
-    return solid.vertices[np.concatenate([np.empty(0, np.int64), *corners])][:, :2]
-
-
-def _relabel(
-    part: _Part, label: Integers, coefficients: Floats, ground: int, places: Integers, left: set[tuple[int, int]]
-) -> bool:
-    """Give one face at each place the label of another face there; return whether there was one.
-
-    The cheapest change after which fewer vertices are uneven; where all are even, after which they still are. No face takes a
-    label again that it gave up.
-    """
-    a = part.arrangement
-    changed = False
-
-    def uneven() -> int:
-        return len(find_uneven(a.xy, a.origin, np.where(a.face >= 0, label[a.face], -1), coefficients, ground))
-
-    n = uneven()
-    for place in places[:_MOST_PLACES]:
-        for reach in (_NEAR_MM, 4 * _NEAR_MM, 16 * _NEAR_MM):
-            faces = _faces_near(part, place, reach)
-            # 0.05 m3/m2 besides: small faces go first.
-            choices = sorted(
-                (_cost(part, f, other) - _cost(part, f, label[f]) + int(a.area2[f]) * 25, f, other)
-                for f in faces.tolist()
-                for other in np.unique(label[faces]).tolist()
-                if other != label[f] and (f, other) not in left and _cost(part, f, other) < IMPOSSIBLE
-            )[:_MOST_CHOICES]
-            for _, f, other in choices:
-                before = int(label[f])
-                label[f] = other
-                now = uneven()
-                if now < n or now == n == 0:
-                    left.add((f, before))
-                    n, changed = now, True
-                    break
-                label[f] = before
-            else:
-                continue
-            break
-    return changed
-
-
-def _faces_near(part: _Part, place: Integers, reach: int) -> Integers:
-    """Return the faces at vertices within `reach` [mm] of a place, or at the nearest vertex."""
-    a = part.arrangement
-    off = np.abs(a.xy - place).max(axis=1)
-    faces = np.unique(a.face[off[a.origin] <= max(int(off.min()), reach)])
-    return faces[faces >= 0]
-
-
-def _cost(part: _Part, face: int, label: int) -> int:
-    return int(part.cost[face, label]) if label < part.cost.shape[1] else 0
-
-
-def _merge(part: _Part, label: Integers, places: Integers) -> bool:
-    """Merge the smallest part at each place with its cheapest neighbour; else an eighth of all; return whether there was one.
-
-    With an eighth at a time, the number of rounds grows with the logarithm of the number of parts.
-    """
-    merged = [_merge_smallest(part, label, _faces_near(part, place, _NEAR_MM)) for place in places[:_MOST_PLACES]]
-    if not any(merged):
-        everywhere = np.arange(len(label))
-        n = int(connected_parts(part.arrangement.face, label).max()) + 1
-        merged = [_merge_smallest(part, label, everywhere) for _ in range(max(1, n // 8))]
-    return any(merged)
-
-
-def _merge_smallest(part: _Part, label: Integers, faces: Integers) -> bool:
-    """Give the smallest connected part of one label, of those of some faces, to its cheapest neighbour."""
-    a = part.arrangement
-    component = connected_parts(a.face, label)
-    areas = np.zeros(int(component.max()) + 1, np.int64)
-    np.add.at(areas, component, a.area2)
-    left, right = a.face[0::2], a.face[1::2]
-    inner = (left >= 0) & (right >= 0)
-    left, right = left[inner], right[inner]
-    candidates = np.unique(component[faces])
-    for c in candidates[np.argsort(areas[candidates], kind="stable")]:
-        beside = np.concatenate((right[component[left] == c], left[component[right] == c]))
-        others = np.unique(label[beside[component[beside] != c]])
-        mine = np.flatnonzero(component == c)
-        others = others[others != label[mine[0]]]
-        if len(others):
-            label[mine] = min(others.tolist(), key=lambda o: (sum(_cost(part, f, o) for f in mine.tolist()), o))
-            return True
-    return False
-
-
-def _steps(part: _Part, ground: int, options: Options) -> tuple[Integers, Floats]:
+def _steps(part: Part, ground: int, options: Options) -> tuple[Integers, Floats]:
     """Return labels and level planes of LoD1.3: parts that touch and differ by less than a step take their mean height."""
     a = part.arrangement
     connected = connected_parts(a.face, part.label)

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from felsina.engine.errors import FelsinaError
 from felsina.engine.log import LOGGER
 from felsina.engine.processes.buildings import Shapes
-from felsina.engine.processes.reconstruction import LODS, REASON, Building, Options, reconstruct
+from felsina.engine.processes.reconstruction import LODS, Building, Options, reconstruct
+from felsina.engine.processes.roof_ladder import REASON
 from felsina.engine.processes.solids import Solids, chosen, joined, of_roof_solid
 from felsina.kernels.geometry.extrusion import ROOF
 from felsina.kernels.geometry.faces import solid_volumes, tabulate_faces

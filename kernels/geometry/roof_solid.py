@@ -58,11 +58,7 @@ class RoofSolid(NamedTuple):
 
 
 def build_solid(
-    partition: Partition,
-    coefficients: NDArray[np.float64],
-    ground_mm: int,
-    agree_mm: float = AGREE_MM,
-    joins_walls: bool = True,
+    partition: Partition, coefficients: NDArray[np.float64], ground_mm: int, joins_walls: bool = True
 ) -> tuple[RoofSolid | None, int, Integers]:
     """Build the solid over a partition.
 
@@ -74,8 +70,6 @@ def build_solid(
         a [1], b [1], c [mm] of z = a x + b y + c, x and y in mm.
     ground_mm : int
         Height of the ground [mm], below all roofs.
-    agree_mm : float
-        Heights of one vertex that differ by no more than this become one [mm].
     joins_walls : bool
         One wall for each side of the footprint; else one for each of its edges, which has four corners or one more a step.
 
@@ -89,7 +83,7 @@ def build_solid(
     places : (n_place, 2) int64
         Where nothing was built, the vertices [mm] at fault, as far as they are known.
     """
-    made = _build(*partition, coefficients, ground_mm, agree_mm, joins_walls)
+    made = _build(*partition, coefficients, ground_mm, AGREE_MM, joins_walls)
     outcome = int(made[0])
     return (RoofSolid(*made[2:]) if outcome == BUILT else None, outcome, made[1])
 

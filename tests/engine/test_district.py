@@ -1,26 +1,17 @@
-import datetime
-import io
 import json
 import math
 from collections import Counter
 
-import laspy
-import numba
 import numpy as np
-import pvlib
-import pyogrio
 import pytest
 
-from felsina.engine.city import read_city
 from felsina.engine.district import shapes
 from felsina.engine.district.blocks import KINDS
-from felsina.engine.district.openings import is_surveyed, open_area
+from felsina.engine.district.openings import open_area
 from felsina.engine.district.scan import DENSITY, scan_tile, tile_windows, visible_depth
 from felsina.engine.district.scene import ORIGIN, PITCH, build_district
 from felsina.engine.district.truth import building_truth, compare_with_truth, roof_planes, truth_record
-from felsina.engine.district.weather import HEATWAVE_FIRST, HEATWAVE_LENGTH, LATITUDE, LONGITUDE, epw_text
 from felsina.engine.errors import UsageError
-from felsina.engine.io.district_files import write_district
 from felsina.kernels.pointcloud.scanner import scanner_of_density
 from felsina.kernels.pointcloud.surface import surface_height, surface_model, terrain_height
 
@@ -41,24 +32,10 @@ def points(district):
     return {name: np.concatenate([t[name] for t in tiles]) for name in tiles[0]}
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return write_district(tmp_path_factory.mktemp("district"), 128.0, 3).parent
-
-
-@pytest.fixture(scope="module")
-def weather():
-    return pvlib.iotools.read_epw(io.StringIO(epw_text(1)))
-
-
 def ring_area(ring):
     x, y = np.array(ring).T
     x, y = x - x[0], y - y[0]
     return 0.5 * (x * np.roll(y, -1) - np.roll(x, -1) * y).sum()
-
-
-def contents(folder):
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 # The scene
@@ -436,143 +413,3 @@ def test_tiles_share_the_points_out_and_cut_through_buildings(district, points):
         np.testing.assert_array_equal(whole[name][key[0]], points[name][key[1]])
     cut = windows[0][2] / 1000.0
     assert any(min(p[0] for p in b.ring) < cut < max(p[0] for p in b.ring) for b in district.buildings)
-
-
-# Its files
-
-
-def test_the_same_seed_writes_the_same_bytes_on_one_and_two_threads(folder, tmp_path):
-    before = numba.get_num_threads()
-    try:
-        numba.set_num_threads(1)
-        again = contents(write_district(tmp_path, 128.0, 3).parent)
-    finally:
-        numba.set_num_threads(before)
-    assert again == contents(folder)
-    assert len([n for n in again if n.endswith(".laz")]) >= 4
-
-
-def test_another_seed_writes_other_bytes(folder, tmp_path):
-    one, two = contents(folder), contents(write_district(tmp_path, 128.0, 4).parent)
-    # Empty of points or not, no tile and no other file but the city file is alike.
-    assert {n for n in one.keys() & two.keys() if one[n] == two[n]} <= {"city.toml"}
-
-
-def test_the_city_file_names_all_that_was_written(folder):
-    city = read_city(folder / "city.toml")
-    assert len(city.files(city.points.files)) == len(list((folder / "tiles").iterdir()))
-    start = datetime.date.fromisoformat(city.heatwave.start)
-    assert start == HEATWAVE_FIRST + datetime.timedelta(days=1)
-    assert city.heatwave.days <= HEATWAVE_LENGTH - 1
-    assert (city.path(city.weather.file)).is_file()
-    assert all(city.path(p).is_file() for p in city.landcover.layers.values())
-    info = pyogrio.read_info(city.path(city.footprints.file))
-    assert {city.footprints.id, "construction_year", "use", "floors", "residents", "portico"} <= set(info["fields"])
-    assert info["crs"] == "EPSG:7791"
-    assert info["features"] == len(json.loads((folder / "truth.json").read_text())["buildings"])
-
-
-def test_openings_are_in_the_file_where_a_survey_has_been(folder):
-    truth = {b["building_id"]: b for b in json.loads((folder / "truth.json").read_text())["buildings"]}
-    meta, _, _, values = pyogrio.raw.read(folder / "buildings.gpkg")
-    columns = dict(zip(meta["fields"], values, strict=True))
-    assert {is_surveyed(name) for name in columns["building_id"]} == {True, False}
-    for k, name in enumerate(columns["building_id"]):
-        known, row = truth[name]["is_surveyed"], truth[name]
-        assert known == is_surveyed(name)
-        assert np.isnan(columns["portico"][k]) == (not known)
-        for kind in ("portico", "underpass"):
-            found = columns[f"{kind}_area_m2"][k]
-            assert found == pytest.approx(row[f"{kind}_area_m2"], abs=0.01) if known else np.isnan(found)
-            assert row[f"{kind}_area_m2"] == pytest.approx(
-                sum(o["area_m2"] for o in row["openings"] if o["kind"] == kind), abs=0.01
-            )
-        assert np.isnan(columns["portico_depth_m"][k]) == (not known or row["portico_length_m"] == 0.0)
-
-
-def test_land_cover_leaves_no_square_metre_without_a_kind(folder):
-    import shapely
-
-    layers = read_city(folder / "city.toml").landcover.layers
-    polygons = [shapely.from_wkb(pyogrio.raw.read(folder / p)[2]) for p in layers.values()]
-    assert all(shapely.is_valid(p).all() for p in polygons)
-    west, south = ORIGIN
-    covered = shapely.union_all(np.concatenate(polygons))
-    assert shapely.box(west, south, west + 128.0, south + 128.0).difference(covered).area < 1e-6
-
-
-def test_tiles_are_las_1_4_with_a_crs_and_no_clock(folder):
-    for path in sorted((folder / "tiles").iterdir()):
-        with laspy.open(path) as reader:
-            header = reader.header
-            assert (str(header.version), header.point_format.id) == ("1.4", 6)
-            assert header.creation_date == datetime.date(2026, 1, 1)
-            assert header.parse_crs().to_epsg() == 7791
-            cloud = reader.read()
-        assert len(cloud) == header.point_count > 0
-        west, south = (float(v) for v in path.stem.split("_")[1:])
-        assert cloud.x.min() >= ORIGIN[0] + west
-        assert cloud.y.min() >= ORIGIN[1] + south
-
-
-# Its weather
-
-
-def test_the_year_is_a_whole_epw_that_others_read(weather):
-    lines = epw_text(1).splitlines()
-    assert len(lines) == 8 + 8760
-    assert {line.count(",") for line in lines[8:]} == {34}
-    data, meta = weather
-    assert len(data) == 8760
-    assert (meta["latitude"], meta["longitude"], meta["TZ"]) == (LATITUDE, LONGITUDE, 1.0)
-    assert not data.drop(columns=["data_source_unct"]).isna().any().any()
-
-
-def test_the_heatwave_is_where_it_is_said_to_be_and_nowhere_else(weather):
-    air = weather[0]["temp_air"].to_numpy().reshape(365, 24)
-    first = (HEATWAVE_FIRST - datetime.date(2015, 1, 1)).days
-    wave = slice(first, first + HEATWAVE_LENGTH)
-    np.testing.assert_allclose(air[wave].max(axis=1), 38.0, atol=0.3)
-    np.testing.assert_allclose(air[wave].min(axis=1), 26.0, atol=0.5)
-    rest = np.delete(air, np.r_[first - 2 : first + HEATWAVE_LENGTH + 2], axis=0)
-    assert rest.max() < 37.0
-    assert (rest.min(axis=1) < 25.0).all()
-
-
-def test_the_seasons_are_those_of_the_po_valley(weather):
-    monthly = weather[0]["temp_air"].groupby(weather[0]["month"]).mean()
-    assert 0.0 < monthly[1] < 7.0
-    assert 22.0 < monthly[7] < 29.0
-    assert 12.0 < weather[0]["temp_air"].mean() < 16.5
-    assert 1200.0 < weather[0]["ghi"].sum() / 1000.0 < 1700.0  # kWh m-2; Bologna receives about 1,450
-    assert (weather[0]["temp_dew"] < weather[0]["temp_air"]).all()
-    assert weather[0]["relative_humidity"].between(5, 100).all()
-    assert weather[0]["atmospheric_pressure"].between(97_000, 104_000).all()
-    assert weather[0]["wind_speed"].between(0.2, 15).all()
-    assert weather[0]["ghi_infrared"].between(180, 480).all()
-    assert weather[0]["temp_air"].diff().abs().max() < 6.0
-
-
-def test_diffuse_never_exceeds_global_and_the_night_is_dark(weather):
-    data = weather[0]
-    assert (data["dhi"] <= data["ghi"]).all()
-    assert (data["ghi"] <= data["etr"] + 1).all()
-    dark = data["etr"] == 0
-    assert 3500 < dark.sum() < 4500
-    assert (data.loc[dark, ["ghi", "dni", "dhi"]] == 0).all().all()
-
-
-def test_only_the_middle_of_the_hour_before_the_label_explains_the_beam(weather):
-    import pandas as pd
-
-    data = weather[0]
-    bright = (data["dni"] > 200).to_numpy()
-    ratio = ((data["ghi"] - data["dhi"]) / data["dni"]).to_numpy()[bright]
-
-    def misfit(minutes):
-        at = data.index[bright] + pd.Timedelta(minutes=minutes)  # pvlib's index is the start of the hour
-        sine = np.sin(np.radians(pvlib.solarposition.get_solarposition(at, LATITUDE, LONGITUDE)["elevation"].to_numpy()))
-        return math.sqrt(((ratio - sine) ** 2).mean())
-
-    assert misfit(30) < 0.01
-    assert min(misfit(m) for m in (-30, 0, 60, 90)) > 4.0 * misfit(30)

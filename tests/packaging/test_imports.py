@@ -95,6 +95,7 @@ def test_no_rank_imports_the_analysis_stack_and_only_the_root_the_readers(tiny_c
         pytest.skip("no mpiexec in this environment: install felsina[mpi]")
     (tmp_path / "rank.py").write_text(RANK)
     options = ["--set", "heatwave.days=1", "--set", "heatwave.spin_up_days=0", "--no-report", "--threads", "1"]
+    options += ["--set", "imagery.rgbn=[]"]  # every rank reads the pixels over its rows
     command = [str(launcher), "-n", "2", sys.executable, str(tmp_path / "rank.py"), str(tmp_path), "run", str(tiny_city)]
     done = subprocess.run(
         [*command, "--out", str(tmp_path / "run"), *options], capture_output=True, text=True, check=False, timeout=300

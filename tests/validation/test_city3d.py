@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from felsina.engine.processes.reconstruction import REASON, reconstruct
+from felsina.engine.processes.reconstruction import reconstruct
+from felsina.engine.processes.roof_ladder import REASON
 
 
 def _assert_built(cloud, codes_of):

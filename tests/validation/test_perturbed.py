@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import shapely
 
-from felsina.engine.processes.reconstruction import REASON, REASONS, Options, reconstruct
+from felsina.engine.processes.reconstruction import REASONS, Options, reconstruct
+from felsina.engine.processes.roof_ladder import REASON
 
 LEAST_MM = round(Options().roofs.least_height_m * 1000)
 

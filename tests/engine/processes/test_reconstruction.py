@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from felsina.engine.processes import reconstruction
-from felsina.engine.processes.reconstruction import REASON, reconstruct
+from felsina.engine.processes import reconstruction, roof_ladder
+from felsina.engine.processes.reconstruction import reconstruct
+from felsina.engine.processes.roof_ladder import REASON
 from felsina.kernels.geometry.extrusion import GROUND, ROOF, WALL
 from felsina.kernels.geometry.polygons import canonical_order
 from felsina.kernels.geometry.solids import check_solids
@@ -245,8 +246,8 @@ def test_a_broken_solid_is_mended_before_anything_is_given_up(damage, monkeypatc
     points = _cloud(_gable)
     points = np.ascontiguousarray(points[canonical_order(*points.T)])
     part = reconstruction._label_part(reconstruction._outline([RING]), points, 0, 5000, reconstruction.Options())
-    solid, reason = reconstruction._attempt(part, part.label, part.coefficients, 0)
-    assert reason == 0 and reconstruction._code(solid) == 0
+    solid, reason = roof_ladder.attempt(part, part.label, part.coefficients, 0)
+    assert reason == 0 and roof_ladder.solid_code(solid) == 0
     assert set(np.unique(solid.face_rings)) == set(range(len(solid.vertices)))
     # The walls of a side may be parted where they are one wall else; a millimetre over a wall is 0.1 m3.
     assert {GROUND, WALL, ROOF} == set(solid.face_type) and (solid.face_type == ROOF).sum() == 2

@@ -8,7 +8,8 @@ import shapely
 
 from felsina.engine.io.vector import flatten
 from felsina.engine.processes import roof_models
-from felsina.engine.processes.reconstruction import LODS, REASON, Options
+from felsina.engine.processes.reconstruction import LODS, Options
+from felsina.engine.processes.roof_ladder import REASON
 from felsina.engine.processes.roof_models import reconstruct_roofs, roof_columns, without_geometry
 from felsina.engine.processes.solids import chosen
 from felsina.kernels.geometry.extrusion import GROUND, ROOF, WALL
