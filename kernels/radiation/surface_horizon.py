@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from felsina.kernels._backend import cell, rows, threads
 from felsina.kernels.radiation.horizon import raised, rise_between, rise_to, widened
-from felsina.kernels.radiation.obstacles import ABSENT, Obstacles
+from felsina.kernels.radiation.obstacles import ABSENT, HEIGHT_BLOCK, Obstacles, cells_in_reach
 
 GROUP = 16  # columns of a march that are left out together
 _SNAP = 1e-9  # cells; a ray through a cell corner does not visit the two cells that it only touches
@@ -245,7 +245,7 @@ def _top_of_group(tops, row_major, c, group, low, high, ny, nx):
 @cell
 def _march(
     tangent, top_t, base_t, faces, ground, top, base, tops, index, own, f_main, f_minor, row_major, sign, slope, stretch, z0,
-    n_column, max_distance, resolution, canopy,
+    z_max, n_column, max_distance, resolution, canopy,
 ):  # fmt: skip
     """March from the point (f_main, f_minor) [cells, 0 in the middle of a cell] along one direction; f_minor grows with slope.
 
@@ -278,6 +278,8 @@ def _march(
                 continue
             best = _top_of_group(tops, row_major, c, c // GROUP, low, high, ny, nx)
             nearest = max(np.float32(enter * resolution), half)
+            if z_max - z0 <= tangent * nearest:
+                break
             if best - z0 <= tangent * nearest:  # a crown no higher than the solid horizon is hidden, too
                 k += to_end + 1
                 continue
@@ -328,8 +330,8 @@ def _march(
 
 @threads
 def _horizon_driver(
-    position, normal, owner, vertices, edges, first_edge, faces, ground, top, base, tops, index, west, north, resolution,
-    max_distance, sine, cosine, out, out_top, out_base,
+    position, normal, owner, vertices, edges, first_edge, faces, ground, top, base, highest, tops, index, west, north,
+    resolution, max_distance, sine, cosine, out, out_top, out_base,
 ):  # fmt: skip
     n_azimuth = sine.size
     canopy = top.shape[0] > 0
@@ -344,6 +346,10 @@ def _horizon_driver(
         if own >= 0:
             _own_edges(vertices, edges, first_edge[own], first_edge[own + 1], x, y, z, nx, ny, nz, sine, cosine, t)
         column, row = (x - west) / resolution - 0.5, (north - y) / resolution - 0.5
+        z_max = -ABSENT  # of a point outside the model nothing is known
+        j, i = int(math.floor(row + 0.5)), int(math.floor(column + 0.5))
+        if 0 <= j < faces.shape[0] and 0 <= i < faces.shape[1]:
+            z_max = highest[j // HEIGHT_BLOCK, i // HEIGHT_BLOCK]
         for a in range(n_azimuth):
             top_t, base_t = _ZERO, _ZENITH
             # A direction behind a wall is never looked at, but for the one beside its edge that interpolation reaches.
@@ -357,7 +363,7 @@ def _horizon_driver(
                 n_column = int(max_distance / resolution * abs(main)) + 2
                 t[a], top_t, base_t = _march(
                     t[a], top_t, base_t, faces, ground, top, base, tops, index, own, row if row_major else column,
-                    column if row_major else row, row_major, sign, minor * stretch, stretch, np.float32(z), n_column,
+                    column if row_major else row, row_major, sign, minor * stretch, stretch, np.float32(z), z_max, n_column,
                     max_distance, resolution, canopy,
                 )  # fmt: skip
             out[a, s] = t[a]
@@ -433,7 +439,17 @@ def surface_horizons(
     Returns
     -------
     SurfaceHorizons
+
+    Raises
+    ------
+    ValueError
+        When the horizons are longer than the obstacles were prepared for.
     """
+    if cells_in_reach(resolution, max_distance) > city.reach:
+        raise ValueError(
+            f"The horizons reach {cells_in_reach(resolution, max_distance)} cells, but the obstacles were prepared for "
+            f"{city.reach}. Prepare them with the largest distance."
+        )
     n = len(samples.area)
     vertices, edges, first = mesh
     with_crowns = city.crown_top.size > 0
@@ -446,7 +462,7 @@ def surface_horizons(
         _horizon_driver(
             samples.position, samples.normal, np.ascontiguousarray(owner, np.int64),
             np.ascontiguousarray(vertices, np.float64).reshape(-1, 3), np.ascontiguousarray(edges, np.int64).reshape(-1, 2),
-            np.ascontiguousarray(first, np.int64), city.faces, city.ground, city.crown_top, city.crown_base,
+            np.ascontiguousarray(first, np.int64), city.faces, city.ground, city.crown_top, city.crown_base, city.highest,
             group_tops(city) if tops is None else tops, np.ascontiguousarray(building_index, np.int32), float(corner[0]),
             float(corner[1]), float(resolution), float(max_distance), sine, cosine, out, *crowns,
         )  # fmt: skip

@@ -83,7 +83,8 @@ def test_what_is_left_out_changes_no_horizon():
     ny, nx = z.shape
     high = np.full((-(-ny // 16), -(-nx // 16)), 1e6, np.float32)  # nothing can be left out
     index = np.full((ny, nx), -1, np.int32)
-    whole = surface_horizons(moved, np.full(z.size, -1), NO_MESH, model, index, (0, ny), 1.0, 60.0, 32, high)
+    endless = model._replace(highest=np.full_like(model.highest, 1e6))
+    whole = surface_horizons(moved, np.full(z.size, -1), NO_MESH, endless, index, (0, ny), 1.0, 60.0, 32, high)
     for a, b in zip(got, whole, strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -109,12 +110,13 @@ def box(x0, x1, y0, y1, z0, z1):
 
 def test_points_add_up_to_area_and_first_moment():
     v, t = box(0, 7, 0, 13, 0, 9)
-    s = sample_surfaces(v, t, np.repeat(np.arange(6), 2), largest_area=5.0)
+    s = sample_surfaces(v, t, np.repeat(np.arange(6), 2), largest_area=5.0, most_halvings=6)
     area = np.bincount(s.surface, s.area)
     np.testing.assert_allclose(area, [91, 63, 117, 63, 117, 91], rtol=1e-14)
     np.testing.assert_allclose(np.bincount(s.surface, s.area * s.position[:, 2]) / area, [0, 4.5, 4.5, 4.5, 4.5, 9], atol=1e-12)
     np.testing.assert_allclose(s.normal[s.surface == 1], [(0, -1, 0)] * (s.surface == 1).sum(), atol=1e-15)
     assert s.area.max() <= 5.0
+    assert np.bincount(sample_surfaces(v, t, np.repeat(np.arange(6), 2), 0.01).surface).max() == 16  # 8 of a triangle
     # More than four points of a wall stand at different heights: it knows its foot from its head.
     assert len(np.unique(s.position[s.surface == 2, 2].round(6))) >= 4
 
@@ -169,3 +171,10 @@ def test_a_sloping_roof_sees_no_lower_than_its_own_plane():
     got = horizons_of(point, model).tangent[:, 0]
     assert got[0] == pytest.approx(math.tan(slope), rel=1e-6)
     assert got[16] == 0.0
+
+
+def test_horizons_longer_than_the_model_was_prepared_for_are_refused():
+    z, model = city()
+    samples = on_cells(z)
+    with pytest.raises(ValueError, match="reach 81 cells, but the obstacles were prepared for 61"):
+        surface_horizons(samples, np.full(z.size, -1), NO_MESH, model, np.full((N, N), -1), (0.0, float(N)), 1.0, 80.0)
