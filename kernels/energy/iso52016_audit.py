@@ -8,13 +8,13 @@ from felsina.kernels._backend import cell
 from felsina.kernels.energy.iso52016_cells import back
 from felsina.kernels.energy.iso52016_rows import (
     F_AR, F_CA, F_FS, F_GN, I_A, I_AL, I_C0, I_C1, I_C2, I_C3, I_C4, I_E0, I_E1, I_HB, I_RE, I_SD, I_SIZE, I_SK, J_A, J_E0,
-    J_E1, J_G, J_HC, J_HR, J_RE, J_SD, J_SIZE, J_SK, L_FL, L_GF, L_HV, L_QC, L_QH, L_QR, L_QX, L_RS, L_TA, L_TM, L_TO, O_B,
-    O_G, O_SIZE, O_W0, O_W1, O_W2, O_W3, R0, R1, R2, R3, R4, R_SIZE, U, W,
+    J_E1, J_G, J_HC, J_HR, J_RE, J_SD, J_SIZE, J_SK, L_FL, L_GF, L_HV, L_QC, L_QH, L_QR, L_QX, L_RS, L_TA, L_TG, L_TM, L_TO,
+    O_B, O_G, O_SIZE, O_W0, O_W1, O_W2, O_W3, R0, R1, R2, R3, R4, R_SIZE, R_SO, U, W,
 )  # fmt: skip
 
 
 @cell
-def audit(po, pw, n_opaque, n_window, co, c, fx, r, old, so, ww, tb, dv, z, te, ts, speed, dt, on):
+def audit(po, pw, n_opaque, n_window, co, c, fx, r, old, tb, coupled, z, te, ts, speed, dt, on):
     """Add what the balance of a step leaves over, and the sum of its flows, from the physical numbers."""
     for j in range(W):
         ta = z[L_TA + j] * 1.0
@@ -46,9 +46,10 @@ def audit(po, pw, n_opaque, n_window, co, c, fx, r, old, so, ww, tb, dv, z, te, 
             re = po[i + I_RE]
             sky = po[i + I_SK]
             hb = po[i + I_HB]
+            ground = tb[U(k) * W + j] if coupled else z[L_TG + j]
             through = area * (
-                (he + re * (1.0 - sky)) * (te - t0) + re * sky * (ts - t0) + hb * (tb[U(k) * dv + j] - t0)
-                + po[i + I_AL] * so[U(k) * W + j]
+                (he + re * (1.0 - sky)) * (te - t0) + re * sky * (ts - t0) + hb * (ground - t0)
+                + po[i + I_AL] * r[q + R_SO]
             )  # fmt: skip
             left += through - stored + po[i + I_SD] * lit
             flow += abs(through) + abs(stored)
@@ -60,7 +61,7 @@ def audit(po, pw, n_opaque, n_window, co, c, fx, r, old, so, ww, tb, dv, z, te, 
             he, re, sky, through = pw[i + J_E0] + pw[i + J_E1] * speed, pw[i + J_RE], pw[i + J_SK], pw[i + J_G]
             to_out = through * (1.0 - through / (he + re + through))
             d1 = to_out + pw[i + J_HC] + pw[i + J_HR]
-            a = ww[U(k) * W + j]
+            a = r[U(n_opaque) * R_SIZE + U(k) * W + j]
             onto = pw[i + J_SD] * lit
             inner = a + (onto / area + z[L_QR + j] / fx[F_AR + j]) / d1 + (pw[i + J_HC] * ta + pw[i + J_HR] * tm) / d1
             passed = area * (d1 * a - to_out * inner)

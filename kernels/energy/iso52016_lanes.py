@@ -16,38 +16,45 @@ from felsina.kernels._backend import rows, threads
 from felsina.kernels.energy.iso52016_audit import audit
 from felsina.kernels.energy.iso52016_cells import OVERHEATING_LIMIT
 from felsina.kernels.energy.iso52016_rows import (
-    F_SIZE, G_SIZE, HOURLY, L_AN, L_AT, L_AX, L_DH, L_FL, L_GF, L_HC, L_HH, L_MA, L_MC, L_MH, L_MO, L_OV, L_PC, L_PH, L_RS,
-    L_SC, L_SH, L_SIZE, L_T0, L_TA, L_TB, L_TC, L_TH, L_TM, L_VF, LANES, N_SCHEDULE, N_WX, NONE, O_B, O_G, O_SIZE, O_W0, O_W1,
-    O_W2, O_W3, ONE, R0, R1, R2, R3, R4, R_SIZE, START, STREAM, W_SIZE, X_BN, X_D0, X_D1, X_GR, X_SX, X_SY, X_SZ, X_TE, X_TS,
-    X_YC, X_YS, Z_SIZE, U, W, prepare_block,
+    F_SIZE, G_SIZE, HOURLY, LANES, L_AN, L_AT, L_AX, L_DH, L_FL, L_GF, L_HC, L_HH, L_MA, L_MC, L_MH, L_MO, L_OV, L_PC, L_PH,
+    L_RS, L_SC, L_SH, L_SIZE, L_T0, L_TA, L_TC, L_TH, L_TM, L_VF, NONE, N_SCHEDULE, N_WX, ONE, O_B, O_G, O_SIZE, O_W0, O_W1,
+    O_W2, O_W3, R0, R1, R2, R3, R4, R_SIZE, START, STREAM, U, W, W_SIZE, X_BN, X_D0, X_D1, X_GR, X_SX, X_SY, X_SZ, X_TE, X_TS,
+    X_YC, X_YS, Z_SIZE, prepare_block,
 )  # fmt: skip
 from felsina.kernels.energy.iso52016_steps import (
     close,
     count,
     elements_sky,
     elements_stream,
+    fill,
     neighbours,
     start,
     windows_sky,
     windows_stream,
 )  # fmt: skip
 
+LINE = U(64)  # bytes of a cache line
+
 
 @rows
 def _run_block(
-    po, pw, co, cw, zs, fx, ge, r, old, z, so, ww, tb, middle, partner, schedule, sid, wx, wset, speed, stream, month, n_hour,
-    n_sub, warm, n_opaque, n_window, dt, by_sky, coupled, mixed, check, keep0, keep1, sums, hourly,
+    po, pw, co, cw, zs, fx, ge, r, z, tb, middle, partner, schedule, sid, wx, wset, speed, stream, month, n_hour,
+    n_sub, warm, n_opaque, n_window, dt, by_sky, coupled, mixed, audited, keep0, keep1, sums, hourly,
 ):  # fmt: skip
-    """Run the last `warm` hours of the year uncounted, then the year. Arrays are flat, lanes innermost."""
+    """Run the last `warm` hours of the year uncounted, then the year. Arrays are flat, lanes innermost.
+
+    `audited` is None or not: the compiler leaves the audit out where it is None.
+    """
     real = z.dtype.type
     zero, one, limit = real(0), real(1), real(OVERHEATING_LIMIT)
     no, nw, nz = n_opaque * O_SIZE, n_window * W_SIZE, Z_SIZE
     per_step = (n_opaque + STREAM * n_window) * W
-    dv = W if coupled else NONE
     weight = one / real(n_sub)
     kept = (keep1 - keep0) * W
     first = (n_hour - warm) * n_sub if warm > NONE else NONE
     prev = wset[first]
+    if audited is not None:
+        old = np.full(n_opaque * R_SIZE, real(START))
     for q in range(n_opaque):
         c = prev * no + q * O_SIZE
         y = q * R_SIZE
@@ -74,17 +81,15 @@ def _run_block(
                 z[L_TC + j] = schedule[s + U(3)]
         else:
             s = (sid[NONE] * n_hour + t) * N_SCHEDULE
-            g, f, th, tc = schedule[s], schedule[s + ONE], schedule[s + U(2)], schedule[s + U(3)]
-            for j in range(W):
-                z[L_GF + j] = g
-                z[L_VF + j] = f
-                z[L_TH + j] = th
-                z[L_TC + j] = tc
-        for j in range(W):
-            z[L_MA + j] = zero
-            z[L_MO + j] = zero
-            z[L_MH + j] = zero
-            z[L_MC + j] = zero
+            # One row a loop: of several, LLVM makes single stores, which the vector loads after them wait for.
+            fill(z, L_GF, schedule[s])
+            fill(z, L_VF, schedule[s + ONE])
+            fill(z, L_TH, schedule[s + U(2)])
+            fill(z, L_TC, schedule[s + U(3)])
+        fill(z, L_MA, zero)
+        fill(z, L_MO, zero)
+        fill(z, L_MH, zero)
+        fill(z, L_MC, zero)
         for k in range(n_sub):
             step = t * n_sub + k
             s = wset[step]
@@ -93,25 +98,24 @@ def _run_block(
             start(fx, z, te, wx[x + X_YC], wx[x + X_YS])
             if coupled:
                 neighbours(co, prev * no, n_opaque, r, z, middle, partner, tb)
-            else:
-                for j in range(W):
-                    tb[j] = z[L_TB + j]
             if by_sky:
                 sx, sy, sz, bn = wx[x + X_SX], wx[x + X_SY], wx[x + X_SZ], wx[x + X_BN]
                 d0, d1, gr = wx[x + X_D0], wx[x + X_D1], wx[x + X_GR]
-                windows_sky(cw, s * nw, n_window, z, ww, ge, te, ts, sx, sy, sz, bn, d0, d1, gr)
+                windows_sky(
+                    cw, s * nw, n_window, z, r, n_opaque * R_SIZE, ge, te, ts, sx, sy, sz, bn, d0, d1, gr, audited
+                )  # fmt: skip
                 elements_sky(
-                    co, prev * no, s * no, n_opaque, r, z, so, tb, NONE, dv, ge, n_window * G_SIZE, te, ts, sx, sy, sz, bn, d0,
-                    d1, gr,
+                    co, prev * no, s * no, n_opaque, r, z, tb, coupled, ge, n_window * G_SIZE, te, ts, sx, sy, sz, bn, d0, d1,
+                    gr, audited,
                 )  # fmt: skip
             else:
                 i = step * per_step
-                windows_stream(cw, s * nw, n_window, z, ww, stream, i, te, ts)
+                windows_stream(cw, s * nw, n_window, z, r, n_opaque * R_SIZE, stream, i, te, ts, audited)
                 i += STREAM * n_window * W
-                elements_stream(co, prev * no, s * no, n_opaque, r, z, so, tb, NONE, dv, stream, i, te, ts)
+                elements_stream(co, prev * no, s * no, n_opaque, r, z, tb, coupled, stream, i, te, ts, audited)
             close(zs, s * nz, fx, z, weight)
-            if check:
-                audit(po, pw, n_opaque, n_window, co, s * no, fx, r, old, so, ww, tb, dv, z, te, ts, speed[s], dt, on)
+            if audited is not None:
+                audit(po, pw, n_opaque, n_window, co, s * no, fx, r, old, tb, coupled, z, te, ts, speed[s], dt, on)
             prev = s
         count(z, on, zero if counted else real(1e9), limit, real(t + ONE))
         # A month is summed in the precision of the run, the year from its months in double.
@@ -131,29 +135,40 @@ def _run_block(
                 hourly[y + kept + kept + kept + j] = z[L_MC + j]
 
 
+@rows
+def _aligned(n, like):
+    """Return n zeros of the type of `like` on a cache line: rows of sixteen that straddle two lines cost a third more."""
+    size = U(like.itemsize)
+    raw = np.zeros(n + LINE // size, like.dtype)
+    first = (LINE - U(raw.ctypes.data) % LINE) % LINE // size
+    return raw[first : first + n]
+
+
 @threads
 def _run(
     po, pw, pz, ge, z, partner, schedule, sid, wx, wset, speed, stream, month, n_hour, n_sub, warm, n_opaque, n_window, dt,
-    by_sky, coupled, mixed, check, keep0, keep1, sums, hourly,
+    by_sky, coupled, mixed, audited, keep0, keep1, sums, hourly,
 ):  # fmt: skip
     n_class = U(speed.size)
     for b in prange(pz.shape[0]):
-        co = np.zeros(n_class * n_opaque * O_SIZE, z.dtype)
-        cw = np.zeros(n_class * n_window * W_SIZE + ONE, z.dtype)
-        zs = np.zeros(n_class * Z_SIZE, z.dtype)
-        fx = np.zeros(F_SIZE, z.dtype)
+        co = _aligned(n_class * n_opaque * O_SIZE, z)
+        cw = _aligned(n_class * n_window * W_SIZE, z)
+        zs = _aligned(n_class * Z_SIZE, z)
+        fx = _aligned(F_SIZE, z)
         prepare_block(po[b], pw[b], pz[b], n_opaque, n_window, dt, speed, co, cw, zs, fx)
-        r = np.zeros(n_opaque * R_SIZE, z.dtype)
-        old = np.full(n_opaque * R_SIZE, z.dtype.type(START))
-        so = np.zeros(n_opaque * W, z.dtype)
-        ww = np.zeros(n_window * W + ONE, z.dtype)
-        tb = np.zeros(n_opaque * W, z.dtype)
-        middle = np.zeros(n_opaque * W, z.dtype)
+        r = _aligned(n_opaque * R_SIZE + n_window * W, z)
+        tb = _aligned(n_opaque * W, z)
+        middle = _aligned(n_opaque * W, z)
+        own = _aligned(L_SIZE, z)
+        own[:] = z[b]
+        light = _aligned(U(ge.shape[1]), z)
+        light[:] = ge[b]
         _run_block(
-            po[b], pw[b], co, cw, zs, fx, ge[b], r, old, z[b], so, ww, tb, middle, partner[b], schedule, sid[b], wx, wset,
-            speed, stream[b], month, n_hour, n_sub, warm, n_opaque, n_window, dt, by_sky, coupled[b], mixed[b], check, keep0,
-            keep1, sums[b], hourly[b],
+            po[b], pw[b], co, cw, zs, fx, light, r, own, tb, middle, partner[b], schedule, sid[b], wx, wset,
+            speed, stream[b], month, n_hour, n_sub, warm, n_opaque, n_window, dt, by_sky, coupled[b], mixed[b],
+            audited, keep0, keep1, sums[b], hourly[b],
         )  # fmt: skip
+        z[b] = own
 
 
 def _blocks(n: int, group: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -215,6 +230,7 @@ def simulate_lanes(
         other = partner[i, k]
         mates[block[i], k, place[i]] = other[:, 1] * LANES + place[other[:, 0]]
         coupled[block[i]] = True
+    audited = True if check else None
     sid = np.ascontiguousarray(classes[source], np.uint64) if n_block else np.zeros((0, LANES), np.uint64)
     mixed = (sid != sid[:, :1]).any(axis=1)
     z: NDArray[np.floating] = np.zeros((n_block, int(L_SIZE)), dtype)
@@ -228,8 +244,8 @@ def simulate_lanes(
     _run(
         packed(opaque, np.float64), packed(window, np.float64), packed(zone, np.float64), ge, z,
         mates.reshape(n_block, n_opaque * LANES), flat, sid, wx, wind, speed, streams, np.append(month, U(99)), U(n_hour),
-        U(n_sub), U(warm_up), U(n_opaque), U(n_window), 3600.0 / n_sub, geometry is not None, coupled, mixed, check, U(keep[0]),
-        U(keep[1]), sums, hourly,
+        U(n_sub), U(warm_up), U(n_opaque), U(n_window), 3600.0 / n_sub, geometry is not None, coupled, mixed, audited,
+        U(keep[0]), U(keep[1]), sums, hourly,
     )  # fmt: skip
 
     def row(index: np.uint64) -> NDArray[np.float64]:

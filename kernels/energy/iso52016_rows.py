@@ -57,10 +57,10 @@ G_NX, G_NY, G_NZ, G_VS, G_VH, G_VG, G_SUN, G_SIZE = _names("nx ny nz vs vh vg su
 (J_A, J_G, J_HC, J_HR, J_E0, J_E1, J_RE, J_SK, J_SD, J_T1, J_T2, J_T3, J_T4, J_T5, J_TD, J_O1, J_O2, J_O3, J_O4, J_OD, J_I1,
  J_I2, J_I3, J_I4, J_ID, J_SIZE) = _names(" ".join(WINDOW) + " size")  # fmt: skip
 
-_STATE = "ta tm rhs aa qx qr hv tb gf vf th tc to qh qc ma mo mh mc sh sc ph hh pc hc ov dh at an ax rs fl t0 size"
-(L_TA, L_TM, L_RHS, L_AA, L_QX, L_QR, L_HV, L_TB, L_GF, L_VF, L_TH, L_TC, L_TO, L_QH, L_QC, L_MA, L_MO, L_MH, L_MC, L_SH, L_SC,
- L_PH, L_HH, L_PC, L_HC, L_OV, L_DH, L_AT, L_AN, L_AX, L_RS, L_FL, L_T0, L_SIZE) = _names(_STATE)  # fmt: skip
-R0, R1, R2, R3, R4, R_SIZE = _names("r0 r1 r2 r3 r4 size")
+_STATE = "ta tm rhs aa qx qr hv tb tg gf vf th tc to qh qc ma mo mh mc sh sc ph hh pc hc ov dh at an ax rs fl t0 size"
+(L_TA, L_TM, L_RHS, L_AA, L_QX, L_QR, L_HV, L_TB, L_TG, L_GF, L_VF, L_TH, L_TC, L_TO, L_QH, L_QC, L_MA, L_MO, L_MH, L_MC, L_SH,
+ L_SC, L_PH, L_HH, L_PC, L_HC, L_OV, L_DH, L_AT, L_AN, L_AX, L_RS, L_FL, L_T0, L_SIZE) = _names(_STATE)  # fmt: skip
+R0, R1, R2, R3, R4, R_SO, R_SIZE = _names("r0 r1 r2 r3 r4 so size")  # so: light on the element [W m-2]
 ONE, NONE = U(1), U(0)
 N_WX, N_SCHEDULE = U(len(WEATHER)), U(len(SCHEDULE))
 X_TE, X_TS, X_YC, X_YS, X_SX, X_SY, X_SZ, X_BN, X_D0, X_D1, X_GR = (U(i) for i in range(11))

@@ -13,11 +13,18 @@ from felsina.kernels.energy.iso52016_cells import back, closed, forward, greates
 from felsina.kernels.energy.iso52016_rows import (
     F_CA, F_FC, F_G0, F_G1, F_G2, F_GN, F_H0, F_H1, F_PC, F_PH, F_WR, G_NX, G_NY, G_NZ, G_SIZE, G_SUN, G_VG, G_VH, G_VS, L_AA,
     L_AN, L_AT, L_AX, L_DH, L_GF, L_HC, L_HH, L_HV, L_MA, L_MC, L_MH, L_MO, L_OV, L_PC, L_PH, L_QC, L_QH, L_QR, L_QX, L_RHS,
-    L_SC, L_SH, L_TA, L_TB, L_TC, L_TH, L_TM, L_TO, L_VF, NONE, O_AH, O_B, O_F, O_G, O_IG, O_IX, O_OA, O_OB, O_OE, O_OS, O_P0,
-    O_P1, O_P2, O_P3, O_P4, O_S1, O_S2, O_S3, O_S4, O_SIZE, O_W0, O_W1, O_W2, O_W3, R0, R1, R2, R3, R4, R_SIZE, STREAM, W_A1,
-    W_A2, W_A3, W_A4, W_AD, W_AH, W_F, W_SIZE, W_T1, W_T2, W_T3, W_T4, W_T5, W_TD, W_WE, W_WI, W_WO, W_WS, W_WT, Z_RF, Z_RH,
-    Z_RS, Z_XF, Z_XH, Z_ZA, Z_ZB, Z_ZI, Z_ZS, U, W,
+    L_SC, L_SH, L_TA, L_TB, L_TC, L_TG, L_TH, L_TM, L_TO, L_VF, NONE, O_AH, O_B, O_F, O_G, O_IG, O_IX, O_OA, O_OB, O_OE, O_OS,
+    O_P0, O_P1, O_P2, O_P3, O_P4, O_S1, O_S2, O_S3, O_S4, O_SIZE, O_W0, O_W1, O_W2, O_W3, R0, R1, R2, R3, R4, R_SIZE, R_SO,
+    STREAM, U, W, W_A1, W_A2, W_A3, W_A4, W_AD, W_AH, W_F, W_SIZE, W_T1, W_T2, W_T3, W_T4, W_T5, W_TD, W_WE, W_WI, W_WO, W_WS,
+    W_WT, Z_RF, Z_RH, Z_RS, Z_XF, Z_XH, Z_ZA, Z_ZB, Z_ZI, Z_ZS,
 )  # fmt: skip
+
+
+@cell
+def fill(z, row, value):
+    """Give all lanes of a row one value."""
+    for j in range(W):
+        z[row + j] = value
 
 
 @cell
@@ -32,21 +39,23 @@ def start(fx, z, te, yc, ys):
         z[L_TO + j] = z[L_TA + j]
         z[L_RHS + j] = fx[F_CA + j] * z[L_TA + j] + hv * te + to_air
         z[L_QR + j] = gain - to_air
-        z[L_TB + j] = fx[F_G0 + j] + fx[F_G1 + j] * yc + fx[F_G2 + j] * ys
+        ground = fx[F_G0 + j] + fx[F_G1 + j] * yc + fx[F_G2 + j] * ys
+        z[L_TG + j] = ground
+        z[L_TB + j] = ground
         z[L_AA + j] = zero
         z[L_QX + j] = zero
 
 
 @cell
-def windows_stream(cw, c, n, z, ww, stream, i, te, ts):
-    q = NONE
+def windows_stream(cw, c, n, z, r, q, stream, i, te, ts, audited):
     for _ in range(n):
         for j in range(W):
             a = (
                 cw[c + W_WE + j] * te + cw[c + W_WS + j] * ts
                 + cw[c + W_WO + j] * stream[i + W + j] + cw[c + W_WI + j] * stream[i + W + W + j]
             )  # fmt: skip
-            ww[q + j] = a
+            if audited is not None:
+                r[q + j] = a
             z[L_QX + j] += cw[c + W_WT + j] * stream[i + j]
             z[L_AA + j] += cw[c + W_F + j] * a
             z[L_RHS + j] += cw[c + W_AH + j] * a
@@ -56,9 +65,8 @@ def windows_stream(cw, c, n, z, ww, stream, i, te, ts):
 
 
 @cell
-def windows_sky(cw, c, n, z, ww, ge, te, ts, sx, sy, sz, bn, d0, d1, gr):
+def windows_sky(cw, c, n, z, r, y, ge, te, ts, sx, sy, sz, bn, d0, d1, gr, audited):
     q = NONE
-    y = NONE
     for _ in range(n):
         for j in range(W):
             cs, dif = incident(
@@ -70,7 +78,8 @@ def windows_sky(cw, c, n, z, ww, ge, te, ts, sx, sy, sz, bn, d0, d1, gr):
                 cw[c + W_WE + j] * te + cw[c + W_WS + j] * ts + cw[c + W_AD + j] * dif
                 + sun * (cw[c + W_A1 + j] + cs * (cw[c + W_A2 + j] + cs * (cw[c + W_A3 + j] + cs * cw[c + W_A4 + j])))
             )  # fmt: skip
-            ww[y + j] = a
+            if audited is not None:
+                r[y + j] = a
             z[L_QX + j] += cw[c + W_TD + j] * dif + sun * (
                 cw[c + W_T1 + j]
                 + cs * (cw[c + W_T2 + j] + cs * (cw[c + W_T3 + j] + cs * (cw[c + W_T4 + j] + cs * cw[c + W_T5 + j])))
@@ -83,13 +92,13 @@ def windows_sky(cw, c, n, z, ww, ge, te, ts, sx, sy, sz, bn, d0, d1, gr):
 
 
 @cell
-def _element(co, p, c, r, q, z, tb, v, j, te, ts, sun):
+def _element(co, p, c, r, q, z, j, te, ts, sun, audited):
     """Sweep one element back for the last step (multipliers at p) and forward for this one (at c)."""
     t0, t1, t2, t3, t4 = back(
         r[q + R0 + j], r[q + R1 + j], r[q + R2 + j], r[q + R3 + j], r[q + R4 + j], co[p + O_W0 + j], co[p + O_W1 + j],
         co[p + O_W2 + j], co[p + O_W3 + j], co[p + O_B + j], co[p + O_G + j], z[L_TA + j], z[L_TM + j],
     )  # fmt: skip
-    outer = co[c + O_OE + j] * te + co[c + O_OS + j] * ts + co[c + O_OB + j] * tb[v + j] + co[c + O_OA + j] * sun
+    outer = co[c + O_OE + j] * te + co[c + O_OS + j] * ts + co[c + O_OB + j] * z[L_TB + j] + co[c + O_OA + j] * sun
     inner = co[c + O_IG + j] * z[L_QR + j] + co[c + O_IX + j] * z[L_QX + j]
     r0, r1, r2, r3, a = forward(
         co[c + O_P0 + j], co[c + O_P1 + j], co[c + O_P2 + j], co[c + O_P3 + j], co[c + O_P4 + j], co[c + O_S1 + j],
@@ -100,44 +109,48 @@ def _element(co, p, c, r, q, z, tb, v, j, te, ts, sun):
     r[q + R2 + j] = r2
     r[q + R3 + j] = r3
     r[q + R4 + j] = a
+    if audited is not None:
+        r[q + R_SO + j] = sun
     z[L_AA + j] += co[c + O_F + j] * a
     z[L_RHS + j] += co[c + O_AH + j] * a
 
 
 @cell
-def elements_stream(co, p, c, n, r, z, so, tb, v, dv, stream, i, te, ts):
+def elements_stream(co, p, c, n, r, z, tb, coupled, stream, i, te, ts, audited):
     q = NONE
     y = NONE
     for _ in range(n):
+        if coupled:
+            for j in range(W):
+                z[L_TB + j] = tb[y + j]
         for j in range(W):
-            so[y + j] = stream[i + j]
-            _element(co, p, c, r, q, z, tb, v, j, te, ts, stream[i + j])
+            _element(co, p, c, r, q, z, j, te, ts, stream[i + j], audited)
         p += O_SIZE
         c += O_SIZE
         q += R_SIZE
         i += W
-        v += dv
         y += W
 
 
 @cell
-def elements_sky(co, p, c, n, r, z, so, tb, v, dv, ge, g, te, ts, sx, sy, sz, bn, d0, d1, gr):
+def elements_sky(co, p, c, n, r, z, tb, coupled, ge, g, te, ts, sx, sy, sz, bn, d0, d1, gr, audited):
     q = NONE
     y = NONE
     for _ in range(n):
+        if coupled:
+            for j in range(W):
+                z[L_TB + j] = tb[y + j]
         for j in range(W):
             cs, dif = incident(
                 ge[g + G_NX + j], ge[g + G_NY + j], ge[g + G_NZ + j], ge[g + G_VS + j], ge[g + G_VH + j], ge[g + G_VG + j],
                 sx, sy, sz, d0, d1, gr,
             )  # fmt: skip
             sun = cs * bn * ge[g + G_SUN + j] + dif
-            so[y + j] = sun
-            _element(co, p, c, r, q, z, tb, v, j, te, ts, sun)
+            _element(co, p, c, r, q, z, j, te, ts, sun, audited)
         p += O_SIZE
         c += O_SIZE
         q += R_SIZE
         g += G_SIZE
-        v += dv
         y += W
 
 
@@ -159,7 +172,7 @@ def neighbours(co, p, n, r, z, middle, partner, tb):
     for _ in range(n):
         for j in range(W):
             other = partner[y + j]
-            tb[y + j] = middle[U(other)] if other >= 0 else z[L_TB + j]
+            tb[y + j] = middle[U(other)] if other >= 0 else z[L_TG + j]
         y += W
 
 
