@@ -23,9 +23,10 @@ from felsina.engine.processes.surface_sun import (
     terrain_model,
     year_shading,
 )
-from felsina.kernels.energy.glazing import panes, solve_glazing
+from felsina.kernels.energy.glazing import panes, solve_glazing, window_numbers
 from felsina.kernels.radiation.devices import sunlit_fraction, window_devices
-from felsina.kernels.radiation.transposition import sky_states
+from felsina.kernels.radiation.surface_light import wall_light, window_light
+from felsina.kernels.radiation.transposition import mean_sky, sky_states
 
 CITY = 60_000  # buildings
 PLACE = math.radians(44.49), math.radians(11.34)
@@ -104,6 +105,15 @@ def main() -> None:
             f"sunlit shares, {days} days alike: {n_building / t:,.0f} building-years/core-s = {reference / t:.1f} x reference, "
             f"{rows.nbytes / n_building / 1024:.0f} KiB a building"
         )
+    shading = year_shading(points, elements.normal, end, 3600.0, *PLACE)
+    mean, view = mean_sky(sky), (shading.row, shading.projected)
+    t = best_time(lambda: wall_light(mean, *view, elements.views), 3)
+    print(f"stream of walls: {len(elements.area) * len(end) / t / 1e6:.0f} M element-hours/core-s")
+    glass = list(window_numbers(solve_glazing(panes([0.834] * 2, [0.075] * 2, [0.075] * 2, [False] * 2))).values())
+    at = np.arange(min(400, len(elements.area)))
+    windows = np.tile(glass, (len(at), 1))
+    t = best_time(lambda: window_light(mean, *view, elements.normal, elements.views, at, windows), 3)
+    print(f"stream of windows: {len(at) * len(end) / t / 1e6:.0f} M window-hours/core-s")
     layers = panes([0.834] * 3, [0.075] * 3, [0.075] * 3, [False] * 3)
     print(f"glazing of three panes: {1e3 * best_time(lambda: solve_glazing(layers), 3):.2f} ms, once per construction")
     window = window_devices(3.0, np.full(100, 2.0), 1.0, 0.5, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.5)
