@@ -7,6 +7,7 @@ from pathlib import Path
 
 from felsina.engine.building.description import read_description
 from felsina.engine.building.simulation import UNITS, simulate_building
+from felsina.engine.building.tables import sources
 from felsina.engine.errors import UsageError
 from felsina.engine.io.building_file import write_building_file
 from felsina.engine.io.weather import read_epw
@@ -32,6 +33,9 @@ def main_building(options: argparse.Namespace) -> int:
         raise UsageError(f"'{out}' is there already. Give --force to make it anew, or another --out.")
     building, weather = read_description(source), read_epw(epw)
     result = simulate_building(building, weather)
+    files = sources(source)
+    digests = {"weather": file_sha256(epw), "description": file_sha256(source)}
+    digests |= {f"description_{k}": file_sha256(path) for k, path in enumerate(files[1:], 2)}
     write_building_file(
         out,
         f"Energy need of {building.name}",
@@ -40,7 +44,7 @@ def main_building(options: argparse.Namespace) -> int:
         result.values,
         UNITS,
         {"incident_irradiance": result.incident, "transmitted_irradiance": result.transmitted},
-        {"description": file_sha256(source), "weather": file_sha256(epw)},
+        digests,
     )
     for remark in weather.notes:
         print(f"Weather: {remark}.")

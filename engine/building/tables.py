@@ -43,6 +43,12 @@ def _laid_over(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
+def sources(path: Path) -> list[Path]:
+    """Return a description and those that it extends, in this order."""
+    found, base = [path], tomllib.loads(path.read_text(encoding="utf-8")).get("extends")
+    return found if base is None else found + sources((path.parent / base).resolve())
+
+
 class Table:
     """A table of the description that takes each key once and then has none left over."""
 
