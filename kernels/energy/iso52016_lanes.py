@@ -53,6 +53,7 @@ def _run_block(
     kept = (keep1 - keep0) * W
     first = (n_hour - warm) * n_sub if warm > NONE else NONE
     prev = wset[first]
+    gain, vent, warm_to, cool_to = zero, zero, zero, zero  # of the hour before
     if audited is not None:
         old = np.full(n_opaque * R_SIZE, real(START))
     for q in range(n_opaque):
@@ -80,22 +81,23 @@ def _run_block(
                 z[L_TH + j] = schedule[s + U(2)]
                 z[L_TC + j] = schedule[s + U(3)]
         else:
+            # Filling a row costs sixteen single stores, and schedules change a few times a day.
             s = (sid[NONE] * n_hour + t) * N_SCHEDULE
-            # One row a loop: of several, LLVM makes single stores, which the vector loads after them wait for.
-            fill(z, L_GF, schedule[s])
-            fill(z, L_VF, schedule[s + ONE])
-            fill(z, L_TH, schedule[s + U(2)])
-            fill(z, L_TC, schedule[s + U(3)])
-        fill(z, L_MA, zero)
-        fill(z, L_MO, zero)
-        fill(z, L_MH, zero)
-        fill(z, L_MC, zero)
+            g, f, th, tc = schedule[s], schedule[s + ONE], schedule[s + U(2)], schedule[s + U(3)]
+            if h == 0 or g != gain or f != vent:
+                gain, vent = g, f
+                fill(z, L_GF, g)
+                fill(z, L_VF, f)
+            if h == 0 or th != warm_to or tc != cool_to:
+                warm_to, cool_to = th, tc
+                fill(z, L_TH, th)
+                fill(z, L_TC, tc)
         for k in range(n_sub):
             step = t * n_sub + k
             s = wset[step]
             x = step * N_WX
             te, ts = wx[x + X_TE], wx[x + X_TS]
-            start(fx, z, te, wx[x + X_YC], wx[x + X_YS])
+            start(fx, z, te, wx[x + X_YC], wx[x + X_YS], audited)
             if coupled:
                 neighbours(co, prev * no, n_opaque, r, z, middle, partner, tb)
             if by_sky:
@@ -113,7 +115,7 @@ def _run_block(
                 windows_stream(cw, s * nw, n_window, z, r, n_opaque * R_SIZE, stream, i, te, ts, audited)
                 i += STREAM * n_window * W
                 elements_stream(co, prev * no, s * no, n_opaque, r, z, tb, coupled, stream, i, te, ts, audited)
-            close(zs, s * nz, fx, z, weight)
+            close(zs, s * nz, fx, z, zero if k == 0 else one, weight, audited)
             if audited is not None:
                 audit(po, pw, n_opaque, n_window, co, s * no, fx, r, old, tb, coupled, z, te, ts, speed[s], dt, on)
             prev = s

@@ -28,7 +28,7 @@ def fill(z, row, value):
 
 
 @cell
-def start(fx, z, te, yc, ys):
+def start(fx, z, te, yc, ys, audited):
     """Begin a step: air side of the balance, gains, temperature of the ground."""
     zero = z.dtype.type(0)
     for j in range(W):
@@ -36,7 +36,8 @@ def start(fx, z, te, yc, ys):
         to_air = gain * fx[F_FC + j]
         hv = fx[F_H0 + j] + z[L_VF + j] * fx[F_H1 + j]
         z[L_HV + j] = hv
-        z[L_TO + j] = z[L_TA + j]
+        if audited is not None:
+            z[L_TO + j] = z[L_TA + j]
         z[L_RHS + j] = fx[F_CA + j] * z[L_TA + j] + hv * te + to_air
         z[L_QR + j] = gain - to_air
         ground = fx[F_G0 + j] + fx[F_G1 + j] * yc + fx[F_G2 + j] * ys
@@ -177,8 +178,8 @@ def neighbours(co, p, n, r, z, middle, partner, tb):
 
 
 @cell
-def close(zs, c, fx, z, weight):
-    """Close the zones of a block and add the step to the means of its hour."""
+def close(zs, c, fx, z, carry, weight, audited):
+    """Close the zones of a block and add the step to the means of its hour; carry is 0 in its first step, then 1."""
     half = z.dtype.type(0.5)
     for j in range(W):
         qx = z[L_QX + j]
@@ -192,12 +193,13 @@ def close(zs, c, fx, z, weight):
         )  # fmt: skip
         z[L_TA + j] = ta
         z[L_TM + j] = tm
-        z[L_QH + j] = qh
-        z[L_QC + j] = qc
-        z[L_MA + j] += weight * ta
-        z[L_MO + j] += weight * half * (ta + tm)
-        z[L_MH + j] += weight * qh
-        z[L_MC + j] += weight * qc
+        if audited is not None:
+            z[L_QH + j] = qh
+            z[L_QC + j] = qc
+        z[L_MA + j] = carry * z[L_MA + j] + weight * ta
+        z[L_MO + j] = carry * z[L_MO + j] + weight * (half * (ta + tm))
+        z[L_MH + j] = carry * z[L_MH + j] + weight * qh
+        z[L_MC + j] = carry * z[L_MC + j] + weight * qc
 
 
 @cell

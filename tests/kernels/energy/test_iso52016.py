@@ -336,6 +336,14 @@ def test_lanes_blocks_and_order_change_no_bit():
             assert np.array_equal(values, whole[name][rows]), name
 
 
+def test_the_audit_changes_no_bit():
+    case = random_zones(5, hours=300)
+    with_it, without = run(**case), run(**case, check=False)
+    for name, values in without.items():
+        if name != "energy_residual":
+            assert np.array_equal(values, with_it[name]), name
+
+
 def test_empty_elements_change_no_bit():
     case = random_zones(5, hours=100)
     whole = run(**case)
