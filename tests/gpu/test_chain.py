@@ -36,7 +36,10 @@ from felsina.jobs import cli
 
 def tell():
     seen = {"launches": sorted(set(stand_in.launches)), "faults": stand_in.faults, "own_kernels": sorted(stand_in.own_kernels)}
-    Path(sys.argv[1] + os.environ.get("PMI_RANK", "0")).write_text(json.dumps(seen))
+    whole = Path(sys.argv[1] + os.environ.get("PMI_RANK", "0"))
+    part = whole.with_name("part-" + whole.name)
+    part.write_text(json.dumps(seen))
+    part.replace(whole)  # a rank that another one ends in the middle of this has written nothing
 
 atexit.register(tell)
 sys.exit(cli.main(sys.argv[2:]))
