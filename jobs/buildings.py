@@ -44,7 +44,7 @@ from felsina.engine.processes.building_tables import (
 )
 from felsina.engine.processes.building_unit import UNIT, Unit, UnitOptions, build_unit
 from felsina.engine.processes.buildings import footprint_areas, ground_heights, rows_of
-from felsina.engine.processes.footprint_points import RECORD, FootprintPoints
+from felsina.engine.processes.footprint_points import RECORD, FootprintPoints, unit_points
 from felsina.engine.processes.identity import footprints_digest
 from felsina.engine.processes.ingest import ingest
 from felsina.engine.processes.reconstruction import LODS, Options
@@ -141,10 +141,6 @@ def _ground(context: JobContext, terrain: Path, grid: Grid) -> NDArray[np.float3
     return ground
 
 
-def _collector(task: _Task, spool: Any) -> FootprintPoints:
-    return FootprintPoints(task.grid, task.shapes, task.ground, task.trusts, spool, UNIT)
-
-
 def _spooled(task: _Task) -> SpoolReader:
     """Put the points in and around all footprints on disk by units, unless an earlier process did, and return a reader."""
     context, world = task.context, task.context.world
@@ -152,7 +148,7 @@ def _spooled(task: _Task) -> SpoolReader:
         headers: list[PointFile] = world.on_root(lambda: scan_headers(point_files(context.city), task.grid.crs))
         progress = context.progress("points", sum(h.count for h in headers), "points")
         with task.work.spool(RECORD) as spool:
-            taken = _collector(task, spool)
+            taken = FootprintPoints(task.grid, task.shapes, task.ground, task.trusts, spool, UNIT)
 
             def take(points: Points) -> None:
                 taken.add(points)
@@ -174,22 +170,21 @@ def _build(task: _Task, spool: SpoolReader) -> list[Place]:
     costs = spool.counts()[left] + _COST_OF_A_ROW * UNIT
     progress = context.progress("buildings", len(left) * UNIT, "buildings")
     claims = Claims(world, left[dearest_first(costs)], lambda n: progress.advance(n * UNIT))
-    collector = _collector(task, None)
     with task.work.journal() as journal:
         for unit in claims:
-            result = build_unit(_unit(task, unit, collector, spool), task.options, claims.serve)
+            result = build_unit(_unit(task, unit, spool), task.options, claims.serve)
             finished[unit] = journal.add(unit, packed(result, shells_of(result.solids)))
     progress.close()
     known: dict[int, Place] = {u: p for part in world.allgather(finished) for u, p in part.items()}
     return [known[u] for u in range(task.n_unit)]
 
 
-def _unit(task: _Task, unit: int, collector: FootprintPoints, spool: SpoolReader) -> Unit:
+def _unit(task: _Task, unit: int, spool: SpoolReader) -> Unit:
     first, last = task.rows(unit)
     footprints = rows_between(task.footprints, first, last)
     shapes = rows_of(task.shapes, np.arange(first, last))
     west, north, cell = (round(v * 1000) for v in (task.grid.west, task.grid.north, task.grid.resolution))
-    points = collector.unit_points(spool.take(unit))
+    points = unit_points(spool.take(unit), task.grid)
     return Unit(
         ids=footprints.ids,
         shapes=shapes,
@@ -220,7 +215,7 @@ def _share(task: _Task, places: list[Place]) -> _Share:
 
 def _empty_unit(task: _Task) -> Unit:
     none = rows_between(task.footprints, 0, 0)
-    points = _collector(task, None).unit_points(np.zeros(0, RECORD))
+    points = unit_points(np.zeros(0, RECORD), task.grid)
     shapes = rows_of(task.shapes, np.zeros(0, np.int64))
     nothing = np.zeros(0, np.bool_)
     return Unit([], shapes, none.rejected, none.reason, none.attributes, np.zeros(0, np.int64), points, nothing)

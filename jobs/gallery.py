@@ -17,7 +17,7 @@ from felsina.engine.io.cityjson_file import features_of
 from felsina.engine.io.las import read_chunks, scan_headers
 from felsina.engine.io.read import product_attrs, product_grid, read_field
 from felsina.engine.io.vector import Polygons
-from felsina.engine.processes.footprint_points import INSIDE, ON_ROOF, RECORD, FootprintPoints
+from felsina.engine.processes.footprint_points import INSIDE, ON_ROOF, RECORD, FootprintPoints, unit_points
 from felsina.engine.rundir import RunDirectory
 from felsina.jobs.common import point_files
 
@@ -95,7 +95,7 @@ def roof_points(city: City, run: RunDirectory, names: Sequence[str]) -> dict[str
         if west <= high[0] and east >= low[0] and south <= high[1] and north >= low[1]:
             for chunk in read_chunks(header, 0, header.count, (grid.west, grid.north)):
                 taken.add(chunk)
-    points = taken.unit_points(np.concatenate(records.kept))
+    points = unit_points(np.concatenate(records.kept), grid)
     mine = points.take((points.kind & INSIDE != 0) & (points.kind & ON_ROOF != 0))
     cuts = np.searchsorted(mine.row, np.arange(len(found) + 1))
     return {name: mine.xyz[a:b] / 1000.0 for name, a, b in zip(found, cuts[:-1], cuts[1:], strict=True)}

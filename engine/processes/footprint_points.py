@@ -114,17 +114,6 @@ class FootprintPoints:
             which = which[members]
             self._keep(points, which, np.repeat(rows, np.diff(near)), kind[which])
 
-    def unit_points(self, records: NDArray[Any]) -> UnitPoints:
-        """Return records of the spool as points in the CRS, sorted: the same for any files, ranks and rounds."""
-        r = records
-        wide = {name: r[name].astype(np.int64) for name in RECORD.names or ()}
-        place = (wide["y"] << 32) + wide["z"]  # a carry from z keeps the order total
-        what = (wide["kind"] << 24) | (wide["classification"] << 16) | (wide["return_number"] << 8) | wide["number_of_returns"]
-        r = r[np.lexsort((what, place, (wide["row"] << 32) + wide["x"]))]
-        xyz = np.stack((r["x"] + np.int64(self._west), self._north - r["y"].astype(np.int64), r["z"]), axis=1).astype(np.int64)
-        flags = (np.ascontiguousarray(r[n]) for n in ("kind", "classification", "return_number", "number_of_returns"))
-        return UnitPoints(xyz, r["row"].astype(np.int64), *flags)
-
     def _keep(self, points: Points, which: NDArray[np.int64], row: NDArray[np.int64], kind: NDArray[np.uint8]) -> None:
         records = np.empty(len(which), RECORD)
         for name in ("x", "y", "z", "classification", "return_number", "number_of_returns"):
@@ -141,3 +130,15 @@ class FootprintPoints:
         is_last = points.return_number >= points.number_of_returns
         roof = high & is_last & ~np.isin(points.classification, (GROUND, WATER))
         return roof, np.zeros(len(points), np.bool_)
+
+
+def unit_points(records: NDArray[Any], grid: Grid) -> UnitPoints:
+    """Return records of a spool, in the frame of `grid`, as points in the CRS, sorted: the same for any files and ranks."""
+    wide = {name: records[name].astype(np.int64) for name in RECORD.names or ()}
+    place = (wide["y"] << 32) + wide["z"]  # a carry from z keeps the order total
+    what = (wide["kind"] << 24) | (wide["classification"] << 16) | (wide["return_number"] << 8) | wide["number_of_returns"]
+    r = records[np.lexsort((what, place, (wide["row"] << 32) + wide["x"]))]
+    west, north = round(grid.west * 1000), round(grid.north * 1000)
+    xyz = np.stack((r["x"] + np.int64(west), north - r["y"].astype(np.int64), r["z"]), axis=1).astype(np.int64)
+    flags = (np.ascontiguousarray(r[n]) for n in ("kind", "classification", "return_number", "number_of_returns"))
+    return UnitPoints(xyz, r["row"].astype(np.int64), *flags)
